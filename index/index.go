@@ -1,0 +1,81 @@
+// Package index is vector search as a pure leaf: it knows slots, labels and
+// distances, and nothing of tenants, logs or files. Flat (package flat) scans
+// exactly; the graph implements the same interface. Inside it a smaller
+// distance is nearer, for every metric; scores exist only in answers.
+package index
+
+import (
+	"context"
+	"errors"
+)
+
+// Metric says how two vectors are compared.
+type Metric uint8
+
+// The metrics. Cosine expects vectors normalised by the caller and is then the
+// negated dot product, as Dot is.
+const (
+	L2     Metric = iota + 1 // squared Euclidean distance
+	Cosine                   // -dot of unit vectors
+	Dot                      // -dot
+)
+
+// ErrDimension is returned for a vector whose length is not the index's dimension.
+var ErrDimension = errors.New("index: wrong dimension")
+
+// Hit is one result: a slot, its label, and the distance to the query.
+type Hit struct {
+	Label    uint64
+	Slot     uint32
+	Distance float32
+}
+
+// Query is one search. Vector has the index's dimension. Allow, when not nil,
+// is a bitmap over slots (bit i of word i/64): only slots in it may be found.
+// Ef is the width of a graph search and ignored where the search is exact.
+type Query struct {
+	Vector []float32
+	K      int
+	Ef     int
+	Exact  bool
+	Allow  []uint64
+}
+
+// View is an immutable state of an index: exactly the vectors published before
+// it was taken. Searches run on it from any goroutine, beside writers. It pins
+// memory until Release.
+type View interface {
+	// Search appends the K nearest to dst[:0], nearest first; equal distances
+	// are ordered by label. It checks ctx every 1,024 vectors and returns its
+	// error. K larger than the number of vectors returns all of them.
+	Search(ctx context.Context, q *Query, dst []Hit) ([]Hit, error)
+	// Len is the number of vectors in the view.
+	Len() int
+	// Slots is one past the highest slot the view can contain.
+	Slots() uint32
+	// Label returns the label of a slot and whether the slot is in the view.
+	Label(slot uint32) (label uint64, ok bool)
+	// Vector returns the vector in a slot of the view; it must not be changed
+	// and is valid until Release.
+	Vector(slot uint32) []float32
+	// Release ends the view. Only after it may the slots of vectors removed
+	// since be used again.
+	Release()
+}
+
+// Index is a set of labelled vectors. One goroutine writes (Add, Remove,
+// Publish); any number take views. What was added or removed becomes visible
+// to new views all at once, by Publish.
+type Index interface {
+	// Add stores a copy of vector under label and returns its slot. Labels are
+	// unique; a replaced point is a Remove and an Add under a new label.
+	Add(label uint64, vector []float32) (slot uint32, err error)
+	// Remove takes the vector in slot out of the index.
+	Remove(slot uint32)
+	// Publish makes all changes since the last call visible to new views.
+	Publish()
+	// View returns the last published state.
+	View() View
+	// Bytes is the memory held, in bytes.
+	Bytes() int64
+}

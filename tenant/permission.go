@@ -1,0 +1,51 @@
+package tenant
+
+// Permission is what a key is for. The values are the words on the wire.
+type Permission string
+
+// The permissions of CONTRACT's table, from most to least.
+const (
+	Admin     Permission = "ADMIN"
+	ReadWrite Permission = "READ_WRITE"
+	ReadOnly  Permission = "READ_ONLY"
+	MCP       Permission = "MCP"
+)
+
+// Operation is one row of the permission table. Each route names exactly one.
+type Operation uint8
+
+// The rows. OpPublic needs no key; OpOperator needs the node's operator key and
+// no permission of a tenant grants it.
+const (
+	OpPublic Operation = iota + 1
+	OpRead
+	OpWrite
+	OpDeletePoints
+	OpManageCollections
+	OpBackup
+	OpDownload
+	OpUpload
+	OpAdmin
+	OpOperator
+)
+
+// Allowed reports whether a key with permission p may do op.
+func Allowed(p Permission, op Operation) bool {
+	switch op {
+	case OpPublic:
+		return true
+	case OpRead:
+		return p == Admin || p == ReadWrite || p == ReadOnly || p == MCP
+	case OpWrite:
+		return p == Admin || p == ReadWrite || p == MCP
+	case OpDeletePoints, OpManageCollections, OpBackup, OpUpload:
+		return p == Admin || p == ReadWrite
+	case OpDownload:
+		return p == Admin || p == ReadWrite || p == ReadOnly
+	case OpAdmin:
+		return p == Admin
+	case OpOperator:
+		return false
+	}
+	return false
+}
