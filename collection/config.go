@@ -1,0 +1,71 @@
+package collection
+
+import (
+	"math"
+
+	"github.com/hivehub/waggle/index"
+)
+
+// Distance is how the vectors of a collection are compared, by its name on
+// the wire.
+type Distance string
+
+// The distances. Manhattan is known and not built.
+const (
+	Cosine    Distance = "Cosine"
+	Euclid    Distance = "Euclid"
+	Dot       Distance = "Dot"
+	Manhattan Distance = "Manhattan"
+)
+
+// Metric returns the index's metric of d. d must be valid.
+func (d Distance) Metric() index.Metric {
+	switch d {
+	case Cosine:
+		return index.Cosine
+	case Euclid:
+		return index.L2
+	case Dot:
+		return index.Dot
+	}
+	panic("BUG: no metric for distance " + string(d))
+}
+
+// Score turns an index's distance, where smaller is nearer, into the score of
+// an answer: the similarity for Cosine and Dot (larger is nearer), the
+// distance for Euclid (smaller is nearer).
+func Score(d Distance, dist float32) float32 {
+	if d == Euclid {
+		return float32(math.Sqrt(float64(dist)))
+	}
+	return -dist
+}
+
+// Passes reports whether a score is at least as near as threshold.
+func (d Distance) Passes(score, threshold float32) bool {
+	if d == Euclid {
+		return score <= threshold
+	}
+	return score >= threshold
+}
+
+// VectorParams describes one vector of a collection's points. Name "" is the
+// default vector.
+type VectorParams struct {
+	Name     string
+	Size     int
+	Distance Distance
+}
+
+// Config is what a collection was created with.
+type Config struct {
+	Vectors []VectorParams // exactly one, named ""
+	// CreatedAt is the log's time of creation in Unix milliseconds; apply sets it.
+	CreatedAt int64
+	// Extra is what else the caller set (hnsw_config, ...), kept as given so
+	// that it is shown again. The values are those a Payload may hold.
+	Extra map[string]any
+}
+
+// Vector returns the parameters of the default vector.
+func (c Config) Vector() VectorParams { return c.Vectors[0] }

@@ -1,0 +1,51 @@
+package collection
+
+// Write is one change to the points of a collection, as a caller asks for it.
+// Exactly one field is set.
+type Write struct {
+	Upsert           []Point // each replaces the whole point; of equal ids the last one stays
+	Delete           *Selection
+	SetPayload       *PayloadChange // merges into the payload
+	OverwritePayload *PayloadChange // replaces the payload
+	DeletePayload    *KeysChange
+	ClearPayload     *Selection
+}
+
+// Selection names points by their ids or by a filter: exactly one is set. Ids
+// that are not there are passed over.
+type Selection struct {
+	IDs    []PointID
+	Filter *Filter
+}
+
+// PayloadChange is a payload for the selected points. Path, when not "", is
+// where in their payload it goes.
+type PayloadChange struct {
+	Selection
+	Payload Payload
+	Path    string
+}
+
+// KeysChange is a list of payload paths to remove from the selected points.
+type KeysChange struct {
+	Selection
+	Keys []string
+}
+
+// WriteOptions says how a Write is answered and how its repetition is known.
+type WriteOptions struct {
+	Wait bool // answer when applied; otherwise when the leader accepted it
+	// IdempotencyKey, when not "", lets the write take effect at most once in
+	// 24 hours. RequestHash tells a repetition from another request under the
+	// same key.
+	IdempotencyKey string
+	RequestHash    [32]byte
+}
+
+// Answer is what apply answers to an entry.
+type Answer struct {
+	Index      uint64 // of the entry in its log
+	Affected   int    // points (or, for a purge, rows) that the entry wrote or removed
+	Collection uint64 // id of the collection that was created, deleted or written
+	Existed    bool   // DeleteCollection: it was there. Purge, DropTenant: there is more to remove
+}
