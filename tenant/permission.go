@@ -11,6 +11,15 @@ const (
 	MCP       Permission = "MCP"
 )
 
+// ParsePermission returns the permission that s is the word of.
+func ParsePermission(s string) (Permission, bool) {
+	switch p := Permission(s); p {
+	case Admin, ReadWrite, ReadOnly, MCP:
+		return p, true
+	}
+	return "", false
+}
+
 // Operation is one row of the permission table. Each route names exactly one.
 type Operation uint8
 

@@ -1,0 +1,219 @@
+package hubsvc
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/base32"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/hivehub/waggle/tenant"
+)
+
+// Group is the system group as the hub sees it.
+type Group interface {
+	// Propose puts data into the log and returns what Machine.Apply answered
+	// for it: the answer, or an error with Machine's *Error in its chain. Any other
+	// error means that the command was not decided, or that it is not known.
+	Propose(ctx context.Context, data []byte) (any, error)
+	// ReadBarrier returns when everything that was committed at the call is
+	// applied on this node.
+	ReadBarrier(ctx context.Context) error
+	// View returns what is applied on this node.
+	View() (View, error)
+}
+
+// Embedded is the hub inside Waggle: the Directory for requests, and the
+// operator's commands over the system group. Its errors are *Error, or what
+// Group returned when the group could not decide.
+type Embedded struct {
+	*Directory
+	group Group
+}
+
+// NewEmbedded returns the hub over a group whose Machine reports to d.
+func NewEmbedded(d *Directory, group Group) *Embedded {
+	return &Embedded{Directory: d, group: group}
+}
+
+// BirthOptions are what a cluster is born with.
+type BirthOptions struct {
+	Partitions  uint32
+	OperatorKey string // "" makes one
+	TenantKey   string // ADMIN key of the tenant `default`; "" makes one
+}
+
+// FirstKeys are the keys of a newborn cluster, readable this once.
+type FirstKeys struct {
+	Operator string
+	Tenant   string
+}
+
+// Birth makes the cluster out of an empty system group. The error is
+// ALREADY_EXISTS on one that is born, AUTH_INVALID_FORMAT for a given key that
+// no edge would accept.
+func (e *Embedded) Birth(ctx context.Context, o BirthOptions) (Cluster, FirstKeys, error) {
+	keys := FirstKeys{Operator: o.OperatorKey, Tenant: o.TenantKey}
+	op := &Birth{Partitions: o.Partitions}
+	rand.Read(op.ClusterID[:])
+	var err error
+	if op.OperatorKey, err = e.firstKey(&keys.Operator, "operator"); err != nil {
+		return Cluster{}, FirstKeys{}, err
+	}
+	if op.TenantKey, err = e.firstKey(&keys.Tenant, "tenant"); err != nil {
+		return Cluster{}, FirstKeys{}, err
+	}
+	cluster, err := propose[Cluster](ctx, e, op)
+	if err != nil {
+		return Cluster{}, FirstKeys{}, fmt.Errorf("birth: %w", err)
+	}
+	return cluster, keys, nil
+}
+
+func (e *Embedded) firstKey(key *string, whose string) (NewKey, error) {
+	if *key == "" {
+		*key = tenant.NewKey()
+	}
+	form, err := tenant.ParseKey(*key)
+	if err != nil {
+		return NewKey{}, &Error{Code: CodeAuthInvalidFormat, Message: "the given " + whose + " key is not acceptable", Err: err}
+	}
+	if form.Kind != tenant.KeyTenant {
+		return NewKey{}, errorf(CodeAuthInvalidFormat, "the given %s key must begin with hh_live_ or hh_test_", whose)
+	}
+	return e.newKey(*key), nil
+}
+
+func (e *Embedded) newKey(key string) NewKey {
+	form, err := tenant.ParseKey(key)
+	if err != nil {
+		panic(fmt.Sprintf("BUG: new key of a bad form: %v", err))
+	}
+	return NewKey{
+		ID:     tenant.KeyID("k_" + randomID(16)),
+		Hash:   e.hasher.Hash(key),
+		Prefix: tenant.ShownPrefix(key),
+		Test:   form.Test,
+	}
+}
+
+// CreateTenant makes a tenant on a plan and gives it an id.
+func (e *Embedded) CreateTenant(ctx context.Context, name, plan string) (Tenant, error) {
+	id := tenant.ID("t_" + randomID(12))
+	t, err := propose[Tenant](ctx, e, &CreateTenant{ID: id, Name: name, Plan: plan})
+	return t, wrap(err, "create tenant")
+}
+
+// ListTenants returns every tenant in the order of creation.
+func (e *Embedded) ListTenants(ctx context.Context) ([]Tenant, error) {
+	tenants, err := read(ctx, e, func(r Reader) ([]Tenant, error) { return list[Tenant](r, tagTenant) })
+	slices.SortFunc(tenants, func(a, b Tenant) int {
+		return cmp.Or(cmp.Compare(a.Index, b.Index), cmp.Compare(a.ID, b.ID))
+	})
+	return tenants, wrap(err, "list tenants")
+}
+
+// DeleteTenant revokes the tenant's keys: when it returns, nobody reads the
+// tenant's data through this node any more. The data itself goes afterwards,
+// see TenantPurged.
+func (e *Embedded) DeleteTenant(ctx context.Context, id tenant.ID) (Tenant, error) {
+	t, err := propose[Tenant](ctx, e, &DeleteTenant{ID: id})
+	return t, wrap(err, "delete tenant")
+}
+
+// TenantPurged removes the records of a deleted tenant whose data is gone.
+func (e *Embedded) TenantPurged(ctx context.Context, id tenant.ID) error {
+	_, err := propose[Tenant](ctx, e, &TenantPurged{ID: id})
+	return wrap(err, "tenant purged")
+}
+
+// CreateKey makes a key of a tenant. The second result is the key itself,
+// which nobody can ask for again.
+func (e *Embedded) CreateKey(ctx context.Context, id tenant.ID, p tenant.Permission) (Key, string, error) {
+	plain := tenant.NewKey()
+	k, err := propose[Key](ctx, e, &CreateKey{Tenant: id, Permission: p, Key: e.newKey(plain)})
+	if err != nil {
+		return Key{}, "", wrap(err, "create key")
+	}
+	return k, plain, nil
+}
+
+// ListKeys returns the keys of a tenant, revoked ones too, in the order of
+// creation; with "" every key of the cluster.
+func (e *Embedded) ListKeys(ctx context.Context, id tenant.ID) ([]Key, error) {
+	keys, err := read(ctx, e, func(r Reader) ([]Key, error) {
+		if id == "" {
+			return list[Key](r, tagKey)
+		}
+		if _, ok, err := get[Tenant](r, recordKey(tagTenant, id)); err != nil {
+			return nil, err
+		} else if !ok {
+			return nil, errorf(CodeNotFound, "there is no tenant %s", id)
+		}
+		return keysOf(r, id)
+	})
+	slices.SortFunc(keys, func(a, b Key) int {
+		return cmp.Or(cmp.Compare(a.Index, b.Index), cmp.Compare(a.ID, b.ID))
+	})
+	return keys, wrap(err, "list keys")
+}
+
+// RevokeKey ends a key.
+func (e *Embedded) RevokeKey(ctx context.Context, id tenant.KeyID) (Key, error) {
+	k, err := propose[Key](ctx, e, &RevokeKey{ID: id})
+	return k, wrap(err, "revoke key")
+}
+
+// propose validates op, so that a wrong one costs no log entry, and puts it to
+// the group.
+func propose[R any](ctx context.Context, e *Embedded, op Op) (R, error) {
+	var none R
+	if err := op.validate(); err != nil {
+		return none, err
+	}
+	answer, err := e.group.Propose(ctx, EncodeCommand(Command{Time: e.now().UnixMilli(), Op: op}))
+	if err != nil {
+		return none, err
+	}
+	record, ok := answer.(R)
+	if !ok {
+		panic(fmt.Sprintf("BUG: %T was answered with %T, not %T", op, answer, none))
+	}
+	return record, nil
+}
+
+// read calls fn on a view that has everything committed before the call.
+func read[R any](ctx context.Context, e *Embedded, fn func(Reader) (R, error)) (R, error) {
+	var none R
+	if err := e.group.ReadBarrier(ctx); err != nil {
+		return none, err
+	}
+	v, err := e.group.View()
+	if err != nil {
+		return none, err
+	}
+	defer v.Close()
+	return fn(v)
+}
+
+// wrap says what was attempted; an *Error says enough for itself.
+func wrap(err error, attempt string) error {
+	if err == nil {
+		return nil
+	}
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
+	return fmt.Errorf("%s: %w", attempt, err)
+}
+
+var idEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+
+// randomID returns n random characters, 5 bits each.
+func randomID(n int) string {
+	raw := make([]byte, (n*5+7)/8)
+	rand.Read(raw)
+	return idEncoding.EncodeToString(raw)[:n]
+}

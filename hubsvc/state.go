@@ -1,0 +1,146 @@
+package hubsvc
+
+import (
+	"fmt"
+
+	"github.com/vmihailenco/msgpack/v5"
+
+	"github.com/hivehub/waggle/tenant"
+)
+
+// Bucket is the keyspace of the hub in the system group's store, the number of
+// collection.BucketHub.
+const Bucket byte = 8
+
+// Reader, Txn and View have the shapes of the interfaces of the same names in
+// package collection, where their contracts are.
+type (
+	// Reader is a consistent read view of the system group.
+	Reader interface {
+		Get(bucket byte, key []byte) ([]byte, error)
+		Scan(bucket byte, from, to []byte, fn func(key, value []byte) bool) error
+	}
+	// Txn is what one entry is applied to.
+	Txn interface {
+		Reader
+		Put(bucket byte, key, value []byte) error
+		Delete(bucket byte, key []byte) error
+	}
+	// View is a Reader that must be closed.
+	View interface {
+		Reader
+		AppliedIndex() uint64
+		Close()
+	}
+)
+
+// The keys of the bucket begin with a byte that says what is behind them. A
+// value is a version byte and a msgpack map of the record's fields; that of
+// the two indexes is bare.
+//
+//	0x01                          Cluster
+//	0x02 plan name                tenant.Plan
+//	0x03 tenant id                Tenant
+//	0x04 key id                   Key
+//	0x05 key hash (32)            -> key id, while the key is good
+//	0x06 tenant id 0x00 key id    -> 0x01; tenant id "" for operator keys
+const (
+	tagCluster byte = iota + 1
+	tagPlan
+	tagTenant
+	tagKey
+	tagHash
+	tagTenantKey
+
+	recordVersion = 1
+)
+
+func recordKey[S ~string](tag byte, name S) []byte { return append([]byte{tag}, name...) }
+
+func hashKey(h KeyHash) []byte { return append([]byte{tagHash}, h[:]...) }
+
+func tenantKeyPrefix(t tenant.ID) []byte {
+	return append(recordKey(tagTenantKey, t), 0)
+}
+
+func tenantKeyKey(t tenant.ID, k tenant.KeyID) []byte {
+	return append(tenantKeyPrefix(t), k...)
+}
+
+func encodeRecord(record any) []byte {
+	b, err := msgpack.Marshal(record)
+	if err != nil {
+		panic(fmt.Sprintf("BUG: encode hub record %T: %v", record, err)) // plain structs into memory
+	}
+	return append([]byte{recordVersion}, b...)
+}
+
+func decodeRecord[R any](value []byte) (R, error) {
+	var r R
+	if len(value) == 0 || value[0] != recordVersion {
+		return r, errorf(CodeDataLoss, "hub record %T is not of version %d", r, recordVersion)
+	}
+	if err := msgpack.Unmarshal(value[1:], &r); err != nil {
+		return r, &Error{Code: CodeDataLoss, Message: fmt.Sprintf("hub record %T", r), Err: err}
+	}
+	return r, nil
+}
+
+// get returns the record at key, and whether there is one.
+func get[R any](r Reader, key []byte) (R, bool, error) {
+	var none R
+	value, err := r.Get(Bucket, key)
+	if err != nil || value == nil {
+		return none, false, err
+	}
+	rec, err := decodeRecord[R](value)
+	return rec, err == nil, err
+}
+
+// list returns every record whose key begins with tag, in key order.
+func list[R any](r Reader, tag byte) ([]R, error) {
+	var (
+		records []R
+		bad     error
+	)
+	err := r.Scan(Bucket, []byte{tag}, []byte{tag + 1}, func(_, value []byte) bool {
+		var rec R
+		rec, bad = decodeRecord[R](value)
+		records = append(records, rec)
+		return bad == nil
+	})
+	if err == nil {
+		err = bad
+	}
+	if err != nil {
+		return nil, err
+	}
+	return records, nil
+}
+
+// keysOf returns the records of t's keys, revoked ones too, in the order of
+// their ids; the operator's for "".
+func keysOf(r Reader, t tenant.ID) ([]Key, error) {
+	var ids []tenant.KeyID
+	from := tenantKeyPrefix(t)
+	to := append(recordKey(tagTenantKey, t), 1)
+	err := r.Scan(Bucket, from, to, func(key, _ []byte) bool {
+		ids = append(ids, tenant.KeyID(key[len(from):]))
+		return true
+	})
+	if err != nil {
+		return nil, err
+	}
+	keys := make([]Key, 0, len(ids))
+	for _, id := range ids {
+		k, ok, err := get[Key](r, recordKey(tagKey, id))
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			return nil, errorf(CodeDataLoss, "key %s of tenant %s has no record", id, t)
+		}
+		keys = append(keys, k)
+	}
+	return keys, nil
+}
