@@ -1,0 +1,33 @@
+// Package driver is one replica of one raft group as a pure value: no
+// goroutine, clock, disk or socket inside. Time arrives as Tick, I/O leaves as
+// Work and comes back through AppendDone and Applied, so that the replica
+// actor and the simulation drive the very same code.
+//
+// It owns a raft.RawNode with asynchronous storage writes, the proposals that
+// wait for their outcome and the reads that wait for their index. It never
+// applies an entry, never writes, and never decides consensus: that is raft's.
+//
+// A Driver belongs to one goroutine. Everything it calls back (Proposal.Done,
+// Read.Done) is called from that goroutine, inside one of the Driver's methods,
+// and may call the Driver again.
+//
+//	Tick, Step, Propose, Read ──► Driver ──► Ready: Work
+//	                                ▲          Appends  ─► node log ─► AppendDone
+//	                                │          Applies  ─► Partition.Apply ─► Applied
+//	                                │          Messages ─► peers
+//	                                └───────── AppendDone, Applied, in the order of Ready
+//
+// # Entries
+//
+// The data of a normal entry is the number of the proposal and what was
+// proposed; an entry without data is raft's own (a new leader's first). A
+// change of members carries the number in its context.
+//
+//	0        8                     n
+//	+--------+---------------------+
+//	| number | proposed data       |   number: u64 little endian, from 1
+//	+--------+---------------------+
+//
+// A number is unique within (replica, process), and only the leader of a term
+// makes entries of that term: (term, number) names a proposal exactly.
+package driver

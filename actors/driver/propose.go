@@ -1,0 +1,189 @@
+package driver
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/hivehub/waggle/collection"
+)
+
+// Proposal is one entry to be decided. Done is called exactly once:
+//   - with what apply made of the entry,
+//   - with unavailable and Details outcome=unknown when leadership was lost
+//     before the entry was known to be committed, so that it may or may not
+//     take effect,
+//   - with a refusal (not the leader, overloaded, failed): it will not.
+type Proposal struct {
+	Data []byte // not empty; copied
+	Done func(collection.Outcome)
+}
+
+// waiter is a proposal on its way.
+type waiter struct {
+	number uint64
+	bytes  uint64
+	done   func(collection.Outcome)
+}
+
+// proposals holds who waits. A leader's entries are committed in the order in
+// which it proposed them, so everything here is a queue.
+type proposals struct {
+	number   uint64          // of the last proposal
+	fresh    []waiter        // not yet given to raft: the next Ready does it, all in one step
+	entries  []*raftpb.Entry // of fresh, one each
+	logged   []waiter        // in raft's log
+	handed   int             // the first so many of logged are committed and handed out to be applied
+	bytes    uint64          // of all that wait
+	bytesMax uint64
+}
+
+// Propose puts an entry into the log at the next Ready.
+func (d *Driver) Propose(p Proposal) {
+	if err := d.refuse(uint64(len(p.Data))); err != nil {
+		p.Done(collection.Outcome{Err: err})
+		return
+	}
+	w := d.proposals.admit(uint64(len(p.Data)), p.Done)
+	data := make([]byte, 8+len(p.Data))
+	binary.LittleEndian.PutUint64(data, w.number)
+	copy(data[8:], p.Data)
+	d.proposals.fresh = append(d.proposals.fresh, w)
+	d.proposals.entries = append(d.proposals.entries, &raftpb.Entry{Data: data})
+}
+
+// ProposeConfChange proposes a change of members; its Context belongs to the
+// driver. Done is called as for a Proposal, with a zero outcome when the
+// change has taken effect here. A change while another one is under way is
+// refused with failed_precondition.
+func (d *Driver) ProposeConfChange(c *raftpb.ConfChangeV2, done func(collection.Outcome)) {
+	if err := d.refuse(0); err != nil {
+		done(collection.Outcome{Err: err})
+		return
+	}
+	defer d.guard()
+	d.flush() // what was proposed before is before it in the log
+	w := d.proposals.admit(0, done)
+	c.Context = binary.LittleEndian.AppendUint64(nil, w.number)
+	data, err := proto.Marshal(c)
+	d.must(err)
+	entries := []*raftpb.Entry{{Type: raftpb.EntryConfChangeV2.Enum(), Data: data}}
+	switch accepted := d.append(entries); {
+	case !accepted:
+		done(collection.Outcome{Err: d.notLeader()})
+	case entries[0].GetType() != raftpb.EntryConfChangeV2: // raft put an empty entry in its place
+		done(collection.Outcome{Err: collection.Errorf(collection.FailedPrecondition, "the members cannot be changed so now; a change may be under way")})
+	default:
+		d.proposals.logged = append(d.proposals.logged, w)
+	}
+}
+
+// refuse says why a proposal of n bytes is not taken now, or nil.
+func (d *Driver) refuse(n uint64) error {
+	if d.failed != nil {
+		return d.failed
+	}
+	if d.term == 0 {
+		d.lead()
+	}
+	if d.term == 0 {
+		return d.notLeader()
+	}
+	if p := &d.proposals; p.waiting() > 0 && p.bytes+n > p.bytesMax {
+		return &collection.Error{
+			Code: collection.Unavailable, Reason: collection.ReasonOverload,
+			Message: "too many writes wait for this partition; retry shortly",
+		}
+	}
+	return nil
+}
+
+// flush gives raft all fresh proposals in one step.
+func (d *Driver) flush() {
+	p := &d.proposals
+	if len(p.fresh) == 0 {
+		return
+	}
+	d.lead() // else an entry of a newer leadership would wait as one of the old
+	fresh, entries := p.fresh, p.entries
+	p.fresh, p.entries = nil, nil
+	if len(fresh) > 0 && d.append(entries) {
+		p.logged = append(p.logged, fresh...)
+		return
+	}
+	p.refuse(fresh, d.notLeader())
+}
+
+// append gives raft entries to put into the log; false = it does not lead, or
+// is about to hand over.
+func (d *Driver) append(entries []*raftpb.Entry) bool {
+	err := d.raft.Step(&raftpb.Message{Type: raftpb.MsgProp.Enum(), From: new(d.replica), Entries: entries})
+	if errors.Is(err, raft.ErrProposalDropped) {
+		return false
+	}
+	d.must(err)
+	return true
+}
+
+func (p *proposals) waiting() int { return len(p.fresh) + len(p.logged) }
+
+func (p *proposals) admit(bytes uint64, done func(collection.Outcome)) waiter {
+	p.number++
+	p.bytes += bytes
+	return waiter{number: p.number, bytes: bytes, done: done}
+}
+
+// hand notes that the entry of a proposal is committed. Nobody waits for an
+// entry of an earlier leadership; one of this leadership is the next in line.
+func (p *proposals) hand(number uint64) {
+	if p.handed == len(p.logged) || p.logged[p.handed].number != number {
+		panic(fmt.Sprintf("BUG: proposal %d was committed out of turn: %d of %d are handed out", number, p.handed, len(p.logged)))
+	}
+	p.handed++
+}
+
+// complete answers the proposal that was handed out first.
+func (p *proposals) complete(number uint64, o collection.Outcome) {
+	if p.handed == 0 || p.logged[0].number != number {
+		panic(fmt.Sprintf("BUG: proposal %d was applied out of turn: %d are handed out", number, p.handed))
+	}
+	w := p.logged[0]
+	p.logged[0] = waiter{}
+	p.logged = p.logged[1:]
+	p.handed--
+	p.bytes -= w.bytes
+	w.done(o)
+}
+
+// abandon ends the waiting of a leadership that has ended. What is committed
+// will be applied here and goes on waiting, unless the replica has failed.
+func (p *proposals) abandon(failed bool, cause error) {
+	keep := p.handed
+	if failed {
+		keep = 0
+	}
+	unknown, fresh := p.logged[keep:], p.fresh
+	p.logged, p.handed = p.logged[:keep:keep], keep
+	p.fresh, p.entries = nil, nil
+	p.refuse(unknown, &collection.Error{
+		Code:    collection.Unavailable,
+		Message: "the write was not confirmed and may or may not have taken effect; retry it, with the same Idempotency-Key if there was one",
+		Details: map[string]any{"outcome": "unknown"},
+		Err:     cause,
+	})
+	p.refuse(fresh, cause)
+}
+
+// refuse answers proposals that are no longer in p's queues.
+func (p *proposals) refuse(ws []waiter, err error) {
+	for _, w := range ws {
+		p.bytes -= w.bytes
+	}
+	for _, w := range ws {
+		w.done(collection.Outcome{Err: err})
+	}
+}
