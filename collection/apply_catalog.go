@@ -1,0 +1,144 @@
+package collection
+
+import (
+	"bytes"
+	"encoding/binary"
+)
+
+func (a *applier) createCollection(op CreateCollection) (Answer, error) {
+	nameKey := tenantKey(rowName, a.cmd.Tenant, op.Name)
+	v, err := a.tx.Get(BucketCatalog, nameKey)
+	if err != nil {
+		return Answer{}, err
+	}
+	if v != nil {
+		return Answer{}, Errorf(AlreadyExists, "Collection `%s` already exists!", op.Name)
+	}
+	id := a.clock.next
+	a.clock.next++
+	a.usage.Collections++
+	op.Config.CreatedAt = a.clock.time
+	row, err := descriptor{tenant: a.cmd.Tenant, name: op.Name, config: op.Config}.encode()
+	if err != nil {
+		return Answer{}, err
+	}
+	if err := a.tx.Put(BucketCatalog, nameKey, binary.LittleEndian.AppendUint64(nil, id)); err != nil {
+		return Answer{}, err
+	}
+	if err := a.tx.Put(BucketCatalog, collectionKey(rowDescriptor, id), row); err != nil {
+		return Answer{}, err
+	}
+	none := counters{}.encode(nil)
+	return Answer{Collection: id}, a.tx.Put(BucketCounters, collectionKey(rowCollection, id), none)
+}
+
+func (a *applier) deleteCollection(op DeleteCollection) (Answer, error) {
+	id, existed, err := a.dropCollection(op.Name)
+	return Answer{Collection: id, Existed: existed}, err
+}
+
+// dropCollection takes a collection and its counters away at once, and leaves
+// its points to Purge.
+func (a *applier) dropCollection(name string) (id uint64, existed bool, err error) {
+	nameKey := tenantKey(rowName, a.cmd.Tenant, name)
+	v, err := a.tx.Get(BucketCatalog, nameKey)
+	if v == nil || err != nil {
+		return 0, false, err
+	}
+	if id, err = decodeNameRow(v); err != nil {
+		return 0, false, err
+	}
+	c, err := readCounters(a.tx, id)
+	if err != nil {
+		return 0, false, err
+	}
+	a.usage.Collections--
+	a.usage.Points -= c.points
+	a.usage.Bytes -= c.bytes
+	if err := a.tx.Delete(BucketCatalog, nameKey); err != nil {
+		return 0, false, err
+	}
+	if err := a.tx.Delete(BucketCatalog, collectionKey(rowDescriptor, id)); err != nil {
+		return 0, false, err
+	}
+	if err := a.tx.Delete(BucketCounters, collectionKey(rowCollection, id)); err != nil {
+		return 0, false, err
+	}
+	a.events = append(a.events, Event{Collection: id, Kind: EventDrop})
+	if c.points == 0 {
+		return id, true, nil
+	}
+	trash := trashRow{tenant: a.cmd.Tenant, bucket: BucketPoints, from: pointKey(nil, id, 0)}
+	return id, true, a.tx.Put(BucketCatalog, collectionKey(rowTrash, id), trash.encode())
+}
+
+// dropTenant removes some of what the tenant has: collections first, then
+// idempotency keys.
+func (a *applier) dropTenant(op DropTenant) (Answer, error) {
+	names, err := listNames(a.tx, a.cmd.Tenant, op.Max)
+	if err != nil {
+		return Answer{}, err
+	}
+	for _, name := range names {
+		if _, _, err := a.dropCollection(name); err != nil {
+			return Answer{}, err
+		}
+	}
+	keys, err := a.keysOf(a.cmd.Tenant, op.Max-len(names))
+	if err != nil {
+		return Answer{}, err
+	}
+	for _, k := range keys {
+		if err := a.forget(k); err != nil {
+			return Answer{}, err
+		}
+	}
+	removed := len(names) + len(keys)
+	return Answer{Affected: removed, Existed: removed == op.Max}, nil
+}
+
+// purge removes the next rows of a deleted collection: its records, then its
+// ids. A collection that is not in the trash has nothing to remove.
+func (a *applier) purge(op Purge) (Answer, error) {
+	answer := Answer{Collection: a.cmd.Collection}
+	trashKey := collectionKey(rowTrash, a.cmd.Collection)
+	v, err := a.tx.Get(BucketCatalog, trashKey)
+	if v == nil || err != nil {
+		return answer, err
+	}
+	trash, err := decodeTrash(v)
+	if err != nil {
+		return answer, err
+	}
+	keys, err := a.keysFrom(trash.bucket, trash.from, op.Max)
+	if err != nil {
+		return answer, err
+	}
+	for _, key := range keys {
+		if err := a.tx.Delete(trash.bucket, key); err != nil {
+			return answer, err
+		}
+	}
+	answer.Affected = len(keys)
+	switch {
+	case len(keys) == op.Max:
+		trash.from = keys[len(keys)-1]
+	case trash.bucket == BucketPoints:
+		trash.bucket, trash.from = BucketIDs, idKey(nil, a.cmd.Collection, PointID{})
+	default:
+		return answer, a.tx.Delete(BucketCatalog, trashKey)
+	}
+	answer.Existed = true
+	return answer, a.tx.Put(BucketCatalog, trashKey, trash.encode())
+}
+
+// keysFrom returns up to most keys of the command's collection, from a key on.
+func (a *applier) keysFrom(bucket byte, from []byte, most int) ([][]byte, error) {
+	end := prefixEnd(binary.BigEndian.AppendUint64(nil, a.cmd.Collection))
+	var keys [][]byte
+	err := a.tx.Scan(bucket, from, end, func(key, _ []byte) bool {
+		keys = append(keys, bytes.Clone(key))
+		return len(keys) < most
+	})
+	return keys, err
+}

@@ -1,0 +1,104 @@
+package collection
+
+import "github.com/hivehub/waggle/tenant"
+
+// Command is one entry of a partition's log: an operation on behalf of a
+// tenant, and everything that apply needs to decide it. Whatever depended on
+// the proposing node (time, limits, normalised vectors, the ids that a filter
+// selects) is in it as a value.
+type Command struct {
+	Tenant     tenant.ID
+	Collection uint64        // the collection operated on; 0 where Op names it or there is none
+	Key        string        // idempotency key, "" for none; at most 255 bytes
+	Hash       [32]byte      // hash of the request, when there is a Key
+	Limits     tenant.Limits // what the tenant may use
+	Time       int64         // the proposer's clock, Unix milliseconds
+	Op         Op
+}
+
+// Op is what a Command does: one of the types below. The set is closed.
+type Op interface {
+	kind() opKind
+}
+
+// opKind is an Op's number in the log: append, never reorder.
+type opKind byte
+
+const (
+	opCreateCollection opKind = iota + 1
+	opDeleteCollection
+	opUpsert
+	opDeletePoints
+	opSetPayload
+	opOverwritePayload
+	opDeletePayload
+	opClearPayload
+	opDropTenant
+	opPurge
+	opCheckDigest
+)
+
+// CreateCollection makes a collection. Config is valid and its CreatedAt is
+// left to apply.
+type CreateCollection struct {
+	Name   string
+	Config Config
+}
+
+// DeleteCollection takes a collection out of the catalog. Its points stop to
+// exist and to count at once; their bytes go by Purge.
+type DeleteCollection struct{ Name string }
+
+// Upsert writes points. Each record replaces the point of its id.
+type Upsert struct{ Records []Record }
+
+// DeletePoints removes points.
+type DeletePoints struct{ IDs []PointID }
+
+// SetPayload merges an encoded payload into that of each point: at Path, or
+// at its root when Path is "". A null removes its key.
+type SetPayload struct {
+	IDs     []PointID
+	Payload []byte
+	Path    string
+}
+
+// OverwritePayload replaces the payload of each point by an encoded one.
+type OverwritePayload struct {
+	IDs     []PointID
+	Payload []byte
+}
+
+// DeletePayload removes the values at paths from the payload of each point.
+type DeletePayload struct {
+	IDs  []PointID
+	Keys []string
+}
+
+// ClearPayload removes the payload of each point.
+type ClearPayload struct{ IDs []PointID }
+
+// DropTenant removes the tenant's collections and idempotency keys, at most
+// Max (at least 1) of them. It is proposed until the Answer says that nothing
+// is left.
+type DropTenant struct{ Max int }
+
+// Purge removes up to Max (at least 1) rows of the deleted collection that the
+// Command names. It is proposed until the Answer says that nothing is left.
+type Purge struct{ Max int }
+
+// CheckDigest changes nothing: it marks an index at which replicas compare
+// their digests.
+type CheckDigest struct{}
+
+func (CreateCollection) kind() opKind { return opCreateCollection }
+func (DeleteCollection) kind() opKind { return opDeleteCollection }
+func (Upsert) kind() opKind           { return opUpsert }
+func (DeletePoints) kind() opKind     { return opDeletePoints }
+func (SetPayload) kind() opKind       { return opSetPayload }
+func (OverwritePayload) kind() opKind { return opOverwritePayload }
+func (DeletePayload) kind() opKind    { return opDeletePayload }
+func (ClearPayload) kind() opKind     { return opClearPayload }
+func (DropTenant) kind() opKind       { return opDropTenant }
+func (Purge) kind() opKind            { return opPurge }
+func (CheckDigest) kind() opKind      { return opCheckDigest }

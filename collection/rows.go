@@ -1,0 +1,231 @@
+package collection
+
+import (
+	"encoding/binary"
+
+	"github.com/hivehub/waggle/tenant"
+)
+
+// The rows of a partition. Numbers are big endian in keys, so that they order,
+// and little endian in values; "tenant" is the length of its id in one byte
+// and the id, so that no tenant's rows can lie among another's.
+//
+//	BucketCatalog
+//	  01                       clock: version 1 (1), time (8), next collection id (8), next sweep (8)
+//	  02, tenant, name         collection id (8)
+//	  03, collection id (8)    descriptor: version 1 (1), tenant, name (4 + n), configuration
+//	  04, collection id (8)    trash: version 1 (1), tenant, bucket (1), key to go on from
+//	BucketCounters
+//	  01, tenant               points (8), bytes (8), collections (8); none when all are 0
+//	  02, collection id (8)    points (8), bytes (8)
+//	BucketIdempotency
+//	  01, tenant, key          hash (32), time (8), index (8), affected (4), collection (8), existed (1)
+//	  02, time (8), tenant, key  01
+//	BucketPoints
+//	  collection id (8), version (8)  record; the live points only
+//	BucketIDs
+//	  collection id (8), point id     version (8), length of the record (4)
+//
+// BucketTombstones stays empty until there are index files that have to learn
+// what was deleted since they were written.
+const (
+	rowClock      byte = 1
+	rowName       byte = 2
+	rowDescriptor byte = 3
+	rowTrash      byte = 4
+
+	rowTenant     byte = 1
+	rowCollection byte = 2
+
+	rowKey     byte = 1
+	rowKeyTime byte = 2
+
+	rowVersion = 1 // of every row that begins with a version
+)
+
+// tenantKey is a key of one tenant: its row's kind, the tenant, and the rest.
+func tenantKey(row byte, t tenant.ID, rest string) []byte {
+	key := make([]byte, 0, 2+len(t)+len(rest))
+	return append(appendTenant(append(key, row), t), rest...)
+}
+
+// appendTenant appends the length of t and t. A longer id than a length can
+// say would be another tenant's: the command codec refuses it.
+func appendTenant(dst []byte, t tenant.ID) []byte {
+	if len(t) > 255 {
+		panic("BUG: tenant id of more than 255 bytes: " + t)
+	}
+	return append(append(dst, byte(len(t))), t...)
+}
+
+// collectionKey is a key of one collection outside the point buckets.
+func collectionKey(row byte, id uint64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{row}, id)
+}
+
+// pointKey is the key of a record.
+func pointKey(dst []byte, collection, version uint64) []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(dst, collection), version)
+}
+
+// idKey is the key of a point's id. The zero id gives the start of the collection.
+func idKey(dst []byte, collection uint64, id PointID) []byte {
+	return id.AppendKey(binary.BigEndian.AppendUint64(dst, collection))
+}
+
+// sweepKey is the key of an idempotency key in its order of time.
+func sweepKey(time int64, t tenant.ID, key string) []byte {
+	k := binary.BigEndian.AppendUint64([]byte{rowKeyTime}, uint64(time))
+	return append(appendTenant(k, t), key...)
+}
+
+// prefixEnd is the first key after all that begin with prefix; nil when there
+// is none.
+func prefixEnd(prefix []byte) []byte {
+	end := append([]byte(nil), prefix...)
+	for i := len(end) - 1; i >= 0; i-- {
+		end[i]++
+		if end[i] != 0 {
+			return end[:i+1]
+		}
+	}
+	return nil
+}
+
+// slab hands out small slices of few allocations. They are given away to the
+// store and never come back.
+type slab struct{ free []byte }
+
+// take returns an empty slice with room for n bytes.
+func (s *slab) take(n int) []byte {
+	if n > len(s.free) {
+		s.free = make([]byte, max(n, 512))
+	}
+	piece := s.free[:0:n]
+	s.free = s.free[n:]
+	return piece
+}
+
+// clock is what a partition keeps besides its rows.
+type clock struct {
+	time  int64  // of the last entry: never goes back
+	next  uint64 // id of the next collection
+	sweep int64  // when the oldest idempotency key expires; 0: there is none
+}
+
+func readClock(r Reader) (clock, error) {
+	v, err := r.Get(BucketCatalog, []byte{rowClock})
+	if v == nil || err != nil {
+		return clock{next: 1}, err
+	}
+	d := decoder{b: v}
+	version := d.u8()
+	c := clock{time: int64(d.u64()), next: d.u64(), sweep: int64(d.u64())}
+	if version != rowVersion || !d.done() {
+		return clock{}, corrupt("clock", v)
+	}
+	return c, nil
+}
+
+func (c clock) encode() []byte {
+	v := append(make([]byte, 0, 25), rowVersion)
+	v = binary.LittleEndian.AppendUint64(v, uint64(c.time))
+	v = binary.LittleEndian.AppendUint64(v, c.next)
+	return binary.LittleEndian.AppendUint64(v, uint64(c.sweep))
+}
+
+// counters are a collection's points and the length of their records.
+type counters struct{ points, bytes uint64 }
+
+func readCounters(r Reader, collection uint64) (counters, error) {
+	v, err := r.Get(BucketCounters, collectionKey(rowCollection, collection))
+	if err != nil {
+		return counters{}, err
+	}
+	d := decoder{b: v}
+	c := counters{points: d.u64(), bytes: d.u64()}
+	if !d.done() {
+		return counters{}, corrupt("counters of collection", v)
+	}
+	return c, nil
+}
+
+func (c counters) encode(dst []byte) []byte {
+	return binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(dst, c.points), c.bytes)
+}
+
+// TenantUsage is what a tenant has stored in a partition. What the limits are
+// compared with.
+type TenantUsage struct {
+	Points      uint64
+	Bytes       uint64 // length of all records
+	Collections uint64
+}
+
+func (u TenantUsage) encode() []byte {
+	v := counters{points: u.Points, bytes: u.Bytes}.encode(make([]byte, 0, 24))
+	return binary.LittleEndian.AppendUint64(v, u.Collections)
+}
+
+// idRow is where a point id leads.
+type idRow struct {
+	version uint64
+	length  uint64 // of the record
+}
+
+func (v idRow) encode(dst []byte) []byte {
+	dst = binary.LittleEndian.AppendUint64(dst, v.version)
+	return binary.LittleEndian.AppendUint32(dst, uint32(v.length))
+}
+
+func decodeIDRow(b []byte) (idRow, error) {
+	d := decoder{b: b}
+	v := idRow{version: d.u64(), length: uint64(d.u32())}
+	if !d.done() {
+		return idRow{}, corrupt("point id", b)
+	}
+	return v, nil
+}
+
+// descriptor is a collection's row in the catalog.
+type descriptor struct {
+	tenant tenant.ID
+	name   string
+	config Config
+}
+
+func (c descriptor) encode() ([]byte, error) {
+	v := appendBytes(appendTenant([]byte{rowVersion}, c.tenant), c.name)
+	return appendConfig(v, c.config)
+}
+
+// descriptorTenant returns whose collection a descriptor describes, without
+// decoding the rest.
+func descriptorTenant(b []byte) ([]byte, error) {
+	d := decoder{b: b}
+	version := d.u8()
+	t := d.take(int(d.u8()))
+	if d.bad || version != rowVersion {
+		return nil, corrupt("descriptor", b)
+	}
+	return t, nil
+}
+
+func decodeDescriptor(b []byte) (descriptor, error) {
+	d := decoder{b: b}
+	version := d.u8()
+	c := descriptor{tenant: tenant.ID(d.take(int(d.u8()))), name: string(d.take(d.u32()))}
+	rest := d.rest()
+	if d.bad || version != rowVersion {
+		return descriptor{}, corrupt("descriptor", b)
+	}
+	var err error
+	c.config, err = decodeConfig(rest)
+	return c, err
+}
+
+// corrupt is the error for a stored value that is none of ours although its
+// checksum holds.
+func corrupt(what string, b []byte) *Error {
+	return Errorf(DataLoss, "%s: malformed row of %d bytes", what, len(b))
+}
