@@ -1,0 +1,95 @@
+# Sample configuration of a Waggle node:  waggle serve --config cluster.hcl
+#
+# Every key is here with its default, so a node that is given this file runs
+# exactly as one that is given none. Delete what you do not change. Each key can
+# also be given in the environment, as WAGGLE_ and its path in upper case
+# (WAGGLE_LISTEN_ADDRESS); the stronger wins: flag, environment, file, default.
+# Sizes are in bytes or in "KB", "MB", "GB" (1 MB = 2^20 bytes); times are
+# "500ms", "30s", "5m".
+
+# Everything the node keeps. One process at a time.
+data_dir = "./data"
+
+# The cluster secret: 64 hexadecimal digits, mode 0600. Access keys are stored
+# as hashes under it, so a backup of the data is of no use without it.
+# "" is the file `secret` in data_dir, made at the first start.
+secret_file = ""
+
+# Into how many partitions tenants are spread, 16 to 1024. Decided when the
+# data directory is first used; afterwards the number in there counts.
+partitions = 64
+
+listen {
+  # The main API. An address that other machines can reach is refused unless
+  # behind_proxy says that something in front does TLS: keys would cross the
+  # network in the clear.
+  address = "127.0.0.1:15002"
+
+  # The Qdrant API at the root, where Qdrant's clients expect it; "off" for none.
+  # It is always at /qdrant of the main API, too.
+  qdrant_address = "127.0.0.1:6333"
+
+  behind_proxy = false
+}
+
+log {
+  level  = "info" # debug, info, warn, error
+  format = "text" # text, json
+}
+
+# Who knows the keys: so far the hub inside the node, one namespace a tenant.
+hub {
+  enabled          = true
+  mode             = "embedded"
+  tenant_isolation = "collection"
+}
+
+storage {
+  # Size of one file of the node log.
+  segment_bytes = "64MB"
+
+  # A partition's changes go from memory to its store when they reach this size
+  # or this age, whichever is first.
+  checkpoint_bytes    = "16MB"
+  checkpoint_interval = "30s"
+
+  # Changes of all partitions held in memory; writes wait above it.
+  delta_max_bytes = "256MB"
+}
+
+limits {
+  # Of one request.
+  body_bytes             = "32MB"
+  json_depth             = 32
+  dimension              = 65535
+  batch_points           = 10000
+  top_k                  = 10000 # limit + offset of a query, limit of a scroll
+  ef                     = 10000
+  filter_nodes           = 1024 # conditions and nested filters
+  name_length            = 255  # of a collection's name, in bytes of UTF-8
+  idempotency_key_length = 255
+
+  # Of all clients.
+  connections       = 10000 # open at once, per listener
+  header_bytes      = "16KB"
+  all_bodies_bytes  = "1GB"  # request bodies held at once
+  upload_rate_bytes = "64KB" # per second; a slower upload is cut off ...
+  upload_grace      = "10s"  # ... but not before this time
+  header_timeout    = "10s"
+  idle_timeout      = "75s"
+  response_timeout  = "1m"
+
+  # How long a request may take when it does not say, and the most it may ask for.
+  read_deadline  = "5s"
+  write_deadline = "30s"
+  deadline_max   = "5m"
+}
+
+# Reserved: this version runs on one node and refuses any value but "".
+cluster {
+  name       = ""
+  node_id    = ""
+  listen     = ""
+  consul     = ""
+  join_token = ""
+}

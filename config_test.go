@@ -1,0 +1,289 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+)
+
+func noEnv(string) string { return "" }
+
+func envOf(vars map[string]string) func(string) string {
+	return func(name string) string { return vars[name] }
+}
+
+func writeConfig(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "cluster.hcl")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestSampleIsTheDefaults(t *testing.T) {
+	c, err := LoadConfig("cluster.hcl", noEnv, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(DefaultConfig(), c); diff != "" {
+		t.Errorf("cluster.hcl differs from the defaults:\n%s", diff)
+	}
+	if err := c.Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A key that the sample does not show is a key that nobody finds.
+func TestSampleHasEveryKey(t *testing.T) {
+	src, err := os.ReadFile("cluster.hcl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, diags := hclsyntax.ParseConfig(src, "cluster.hcl", hcl.InitialPos)
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	root := file.Body.(*hclsyntax.Body)
+	c := DefaultConfig()
+	for _, s := range c.settings() {
+		body, name := root, s.path
+		if block, key, ok := strings.Cut(s.path, "."); ok {
+			i := slices.IndexFunc(root.Blocks, func(b *hclsyntax.Block) bool { return b.Type == block })
+			if i < 0 {
+				t.Errorf("block %s is missing", block)
+				continue
+			}
+			body, name = root.Blocks[i].Body, key
+		}
+		if body.Attributes[name] == nil {
+			t.Errorf("%s is missing", s.path)
+		}
+	}
+}
+
+func TestConfigFileFaults(t *testing.T) {
+	for _, tc := range []struct{ name, text, want string }{
+		{"misspelt key", "\nlisten {\n  adress = \"x\"\n}", `:3: unknown key "adress"; did you mean "address"?`},
+		{"misspelt block", `listn { address = "x" }`, `:1: unknown key "listn"; did you mean "listen"?`},
+		{"misspelt attribute", `listn = "x"`, `:1: unknown key "listn"; did you mean "listen"?`},
+		{"nothing near", `zzzzzzzz = 1`, `:1: unknown key "zzzzzzzz"`},
+		{"block as attribute", `listen = "127.0.0.1:1"`, `:1: listen is a block: write listen { ... }`},
+		{"attribute as block", `data_dir {}`, `:1: data_dir is not a block: write data_dir = ...`},
+		{"twice", "log {}\nlog {}", `:2: log is here for the second time`},
+		{"label", `log "x" {}`, `:1: log takes no label`},
+		{"number", `partitions = "many"`, `:1: partitions: "many" is not a whole number`},
+		{"fraction", `partitions = 16.5`, `:1: partitions: "16.5" is not a whole number`},
+		{"bytes", `storage { segment_bytes = "64XB" }`, `:1: storage.segment_bytes: "64XB" is not a whole number such as 1048576 or "1MB"`},
+		{"bytes too many", `storage { segment_bytes = "9999999999GB" }`, `:1: storage.segment_bytes: "9999999999GB" is not a whole number such as 1048576 or "1MB"`},
+		{"duration", `storage { checkpoint_interval = 30 }`, `:1: storage.checkpoint_interval: "30" is not a duration such as "30s"`},
+		{"bool", `hub { enabled = "maybe" }`, `:1: hub.enabled: "maybe" is neither true nor false`},
+		{"list", `data_dir = ["a"]`, `:1: data_dir: must be a string, a number, true or false`},
+		{"null", `data_dir = null`, `:1: data_dir: must be a string, a number, true or false`},
+		{"variable", `data_dir = home`, `:1: data_dir: Variables may not be used here.`},
+		{"syntax", "\ndata_dir = {", `:2: `},
+		{"all of them", "dat_dir = 1\nlogg {}", `:1: unknown key "dat_dir"; did you mean "data_dir"?` + "\n" + `:2: unknown key "logg"; did you mean "log"?`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			path := writeConfig(t, tc.text)
+			_, err := LoadConfig(path, noEnv, nil)
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			got := strings.ReplaceAll(err.Error(), path, "")
+			if got != tc.want && (tc.name != "syntax" || !strings.HasPrefix(got, tc.want)) {
+				t.Errorf("got  %s\nwant %s", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestConfigFileMissing(t *testing.T) {
+	if _, err := LoadConfig(filepath.Join(t.TempDir(), "no.hcl"), noEnv, nil); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Every setting can be given in the environment, whatever its type.
+func TestEveryKeyHasItsVariable(t *testing.T) {
+	def := DefaultConfig()
+	for i, s := range def.settings() {
+		text := "7"
+		switch s.target.(type) {
+		case *bool:
+			text = "1"
+		case *time.Duration:
+			text = "7s"
+		}
+		c, err := LoadConfig("", envOf(map[string]string{envName(s.path): text}), nil)
+		if err != nil {
+			t.Errorf("%s: %v", s.path, err)
+			continue
+		}
+		var want, got any
+		switch s.target.(type) {
+		case *string:
+			want, got = text, *c.settings()[i].target.(*string)
+		case *bool:
+			want, got = true, *c.settings()[i].target.(*bool)
+		case *int:
+			want, got = 7, *c.settings()[i].target.(*int)
+		case *int64:
+			want, got = int64(7), *c.settings()[i].target.(*int64)
+		case *time.Duration:
+			want, got = 7*time.Second, *c.settings()[i].target.(*time.Duration)
+		}
+		if got != want {
+			t.Errorf("%s is %v, want %v", s.path, got, want)
+		}
+	}
+	_, err := LoadConfig("", envOf(map[string]string{"WAGGLE_PARTITIONS": "x"}), nil)
+	if err == nil || err.Error() != `WAGGLE_PARTITIONS: "x" is not a whole number` {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestServePrecedence(t *testing.T) {
+	path := writeConfig(t, "data_dir = \"file\"\nlisten {\n address = \"127.0.0.1:1\"\n qdrant_address = \"127.0.0.1:2\"\n}\npartitions = 128")
+	env := map[string]string{"WAGGLE_LISTEN_ADDRESS": "127.0.0.1:3", "WAGGLE_LISTEN_QDRANT_ADDRESS": "127.0.0.1:4"}
+	want := DefaultConfig()
+	want.DataDir, want.Partitions = "file", 128
+	want.Listen.Address, want.Listen.QdrantAddress = "127.0.0.1:3", "off"
+
+	for name, args := range map[string][]string{
+		"flag":     {"--config", path, "--qdrant-listen", "off"},
+		"variable": {"--qdrant-listen", "off"},
+	} {
+		env["WAGGLE_CONFIG"] = path
+		got, err := serveConfig(t, env, args)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("config by %s:\n%s", name, diff)
+		}
+	}
+}
+
+func TestConfigValidate(t *testing.T) {
+	for _, tc := range []struct {
+		args []string
+		env  map[string]string
+		want string // "" accepts
+	}{
+		{args: []string{"--listen", "127.0.0.1:0"}},
+		{args: []string{"--listen", "[::1]:0"}},
+		{args: []string{"--listen", "localhost:0"}},
+		{args: []string{"--listen", "15002"}, want: "is not HOST:PORT"},
+		{args: []string{"--listen", "0.0.0.0:15002"}, want: "does not speak TLS yet"},
+		{args: []string{"--listen", ":15002"}, want: "does not speak TLS yet"},
+		{args: []string{"--listen", "10.0.0.1:15002"}, want: "does not speak TLS yet"},
+		{args: []string{"--qdrant-listen", "0.0.0.0:6333"}, want: "listen.qdrant_address: "},
+		{args: []string{"--listen", "0.0.0.0:15002"}, env: map[string]string{"WAGGLE_LISTEN_BEHIND_PROXY": "true"}},
+		{args: []string{"--cluster", "c"}, want: "a node cannot be part of a cluster yet"},
+		{args: []string{"--node-id", "n1"}, want: "a node cannot be part of a cluster yet"},
+		{args: []string{"--consul", "127.0.0.1:8500"}, want: "a node cannot be part of a cluster yet"},
+		{args: []string{"--cluster-listen", "127.0.0.1:15010"}, want: "a node cannot be part of a cluster yet"},
+		{args: []string{"--join-token", "x"}, want: "a node cannot be part of a cluster yet"},
+		{env: map[string]string{"WAGGLE_PARTITIONS": "15"}, want: "partitions: is 15; must be 16 to 1024"},
+		{env: map[string]string{"WAGGLE_PARTITIONS": "1025"}, want: "partitions: is 1025"},
+		{env: map[string]string{"WAGGLE_PARTITIONS": "1024"}},
+		{env: map[string]string{"WAGGLE_LOG_LEVEL": "loud"}, want: `log.level: "loud" is not one of`},
+		{env: map[string]string{"WAGGLE_LOG_FORMAT": "xml"}, want: `log.format: "xml" is not one of`},
+		{env: map[string]string{"WAGGLE_HUB_ENABLED": "false"}, want: "hub.enabled: "},
+		{env: map[string]string{"WAGGLE_HUB_MODE": "remote"}, want: "not built yet"},
+		{env: map[string]string{"WAGGLE_HUB_TENANT_ISOLATION": "none"}, want: "not built yet"},
+		{env: map[string]string{"WAGGLE_HUB_TENANT_ISOLATION": "some"}, want: "is not one of"},
+		{env: map[string]string{"WAGGLE_LIMITS_TOP_K": "0"}, want: "limits.top_k: must be more than 0"},
+		{env: map[string]string{"WAGGLE_STORAGE_SEGMENT_BYTES": "-1"}, want: "storage.segment_bytes: must be more than 0"},
+		{env: map[string]string{"WAGGLE_LIMITS_IDLE_TIMEOUT": "0s"}, want: "limits.idle_timeout: must be more than 0"},
+		{env: map[string]string{"WAGGLE_LIMITS_BATCH_POINTS": "65537"}, want: "limits.batch_points: is 65537"},
+	} {
+		_, err := serveConfig(t, tc.env, tc.args)
+		if (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%v %v: got %v, want %q", tc.args, tc.env, err, tc.want)
+		}
+		if err != nil && strings.Count(err.Error(), "\n") != 0 {
+			t.Errorf("%v %v: more than one line: %v", tc.args, tc.env, err)
+		}
+	}
+	c := Config{}
+	if got := strings.Count(c.Validate().Error(), "\n"); got < 10 {
+		t.Errorf("the empty configuration has only %d faults", got+1)
+	}
+}
+
+// serveConfig runs `waggle serve args` as far as its run function.
+func serveConfig(t *testing.T, env map[string]string, args []string) (Config, error) {
+	t.Helper()
+	var got Config
+	cmd := newServeCommand(envOf(env), func(_ context.Context, c Config) error {
+		got = c
+		return nil
+	})
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	cmd.SetArgs(append([]string{}, args...)) // nil would be os.Args
+	err := cmd.ExecuteContext(t.Context())
+	return got, err
+}
+
+func TestSecret(t *testing.T) {
+	c := DefaultConfig()
+	c.DataDir = t.TempDir()
+	path := filepath.Join(c.DataDir, "secret")
+
+	if _, err := openSecret(c, true); err == nil || !strings.Contains(err.Error(), "is gone") {
+		t.Errorf("born without a secret: %v", err)
+	}
+	made, err := openSecret(c, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	for _, born := range []bool{false, true} {
+		if again, err := openSecret(c, born); err != nil || again != made {
+			t.Errorf("born %v: another secret, or %v", born, err)
+		}
+	}
+	if strings.Contains(made.String(), hex.EncodeToString(made[:])) {
+		t.Error("String shows the secret")
+	}
+	if string(made.derive("a")) == string(made.derive("b")) || len(made.derive("a")) != 32 {
+		t.Error("purposes share a key")
+	}
+
+	if err := os.Chmod(path, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openSecret(c, true); err == nil || !strings.Contains(err.Error(), "chmod 600") {
+		t.Errorf("readable by others: %v", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range []string{"", "xyz", strings.Repeat("0", 63), strings.Repeat("0", 66)} {
+		if err := os.WriteFile(path, []byte(bad), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := openSecret(c, true); err == nil || !strings.Contains(err.Error(), "64 hexadecimal digits") {
+			t.Errorf("secret %q: %v", bad, err)
+		}
+	}
+
+	c.SecretFile = filepath.Join(c.DataDir, "elsewhere")
+	if _, err := openSecret(c, false); err == nil || !strings.Contains(err.Error(), "does not exist") {
+		t.Errorf("named file that is not there: %v", err)
+	}
+}
