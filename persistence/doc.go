@@ -1,0 +1,56 @@
+// Package persistence keeps a partition's state: a memory delta of what was
+// applied since the last checkpoint, over a durable store. It owns the store
+// file and nothing else; the log that the delta is rebuilt from is nodelog's.
+// It never decides an entry (the state machine does), never starts a
+// goroutine, and never writes to the store outside a checkpoint.
+//
+// # Layers
+//
+// A reader sees three layers, the upper hiding the lower:
+//
+//	active  changes of the entries applied since the last checkpoint began
+//	frozen  changes that a running checkpoint is writing
+//	store   the last checkpoint
+//
+// Layers hold whole values, so a delta laid over any store state between the
+// delta's begin and its end gives the state at its end. That is why a view
+// needs no lock against a checkpoint that ends while it is taken.
+//
+// # The bbolt file
+//
+// One bbolt file per partition, one bbolt bucket per keyspace, named by the
+// keyspace's byte. Keys are stored as they are; before every value stands its
+// checksum, because bbolt has none for data pages:
+//
+//	+-------------+---------+
+//	| crc u32 LE  | value   |   crc = CRC32C(bucket byte, key, value)
+//	+-------------+---------+
+//
+// A checkpoint is one bbolt transaction: data pages, fdatasync, meta page,
+// fdatasync. It holds the changes and, in the meta bucket under "meta":
+//
+//	+------------+------------+---------+------------+-----------------+-----------+-----------+
+//	| version u8 | applied u64| term u64| digest 16 B| max version u64 | n u32     | conf state|
+//	+------------+------------+---------+------------+-----------------+-----------+-----------+
+//
+// all little-endian except the digest, whose 128-bit number is big-endian;
+// conf state is n bytes of a marshalled raftpb.ConfState.
+//
+// # The image of the memory store
+//
+// The simulation's store keeps everything in memory and writes it out whole,
+// to a new file that replaces the old one:
+//
+//	"WGLIMG01" | meta length u32 | meta | records u64
+//	record: bucket u8 | key length u32 | value length u32 | key | value
+//	crc u32 = CRC32C of all bytes before it
+//
+// # The digest
+//
+// The sum, modulo 2^128, over all keys outside the meta bucket, of
+//
+//	h(seed 1) << 64 | h(seed 2),  h = XXH64(bucket u8, key length u32 LE, key, value)
+//
+// A sum can be kept by apply, one change at a time. The seeds are constants
+// of the format: replicas compare their digests.
+package persistence

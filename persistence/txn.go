@@ -1,0 +1,188 @@
+package persistence
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/hivehub/waggle/collection"
+)
+
+// txn is the collection.Txn of every entry of one Apply: it writes into the
+// active delta at once and keeps what is needed to take an entry's changes
+// back.
+type txn struct {
+	p     *Partition
+	store collection.View // as of the last checkpoint; opened by the first read that needs it
+	err   error           // why the partition must stop
+	undo  []undo          // this entry's changes
+
+	// The last key that was looked up below the active delta. The machine
+	// reads most keys just before it writes them, and writing needs the old
+	// value for the digest.
+	lastBucket byte
+	lastKey    []byte
+	lastValue  []byte
+}
+
+// undo is what the active delta had for a key before a change: an item, or
+// nothing.
+type undo struct {
+	bucket byte
+	prev   item
+	had    bool
+}
+
+// run applies one entry: all of it, or nothing and an error.
+func (t *txn) run(e collection.Entry) collection.Outcome {
+	p := t.p
+	digest, maxVersion := p.digest, p.meta.MaxVersion
+	out := p.machine.Apply(t, e)
+	if collection.CodeOf(out.Err) == collection.DataLoss {
+		_ = t.failed(out.Err)
+	}
+	if t.err != nil { // whatever the machine made of it
+		out.Err = t.err
+	}
+	if out.Err != nil {
+		out.Events = nil
+		t.rollback()
+		p.digest, p.meta.MaxVersion = digest, maxVersion
+	}
+	clear(t.undo)
+	t.undo = t.undo[:0]
+	return out
+}
+
+func (t *txn) rollback() {
+	for i := len(t.undo) - 1; i >= 0; i-- {
+		u := t.undo[i]
+		if u.had {
+			t.p.active.set(u.bucket, u.prev)
+		} else {
+			t.p.active.unset(u.bucket, u.prev.key)
+		}
+	}
+}
+
+func (t *txn) close() {
+	if t.store != nil {
+		t.store.Close()
+	}
+}
+
+// Get implements collection.Reader.
+func (t *txn) Get(bucket byte, key []byte) ([]byte, error) {
+	if value, found := t.p.active.get(bucket, key); found {
+		return value, nil
+	}
+	return t.below(bucket, key)
+}
+
+// below returns key's value in the layers under the active delta. They do not
+// change while entries are applied.
+func (t *txn) below(bucket byte, key []byte) ([]byte, error) {
+	if bucket == t.lastBucket && bytes.Equal(key, t.lastKey) {
+		return t.lastValue, nil
+	}
+	var value []byte
+	found := false
+	if t.p.frozen != nil {
+		value, found = t.p.frozen.get(bucket, key)
+	}
+	if !found {
+		store, err := t.storeView()
+		if err != nil {
+			return nil, err
+		}
+		if value, err = store.Get(bucket, key); err != nil {
+			return nil, t.failed(err)
+		}
+	}
+	t.lastBucket, t.lastKey, t.lastValue = bucket, append(t.lastKey[:0], key...), value
+	return value, nil
+}
+
+// Scan implements collection.Reader. fn must not write.
+func (t *txn) Scan(bucket byte, from, to []byte, fn func(key, value []byte) bool) error {
+	store, err := t.storeView()
+	if err != nil {
+		return err
+	}
+	return t.failed(scanMerged(t.p.active, t.p.frozen, store, bucket, from, to, fn))
+}
+
+func (t *txn) storeView() (collection.View, error) {
+	if t.store == nil {
+		view, err := t.p.store.View()
+		if err != nil {
+			return nil, t.failed(err)
+		}
+		t.store = view
+	}
+	return t.store, nil
+}
+
+// failed remembers a read's error: an entry decided without its data must not
+// take effect, even when the machine overlooks the error.
+func (t *txn) failed(err error) error {
+	if err != nil && t.err == nil {
+		t.err = err
+	}
+	return err
+}
+
+// Put implements collection.Txn.
+func (t *txn) Put(bucket byte, key, value []byte) error {
+	if len(value) == 0 {
+		panic(fmt.Sprintf("BUG: put of no value, bucket %d key %x", bucket, key))
+	}
+	return t.change(bucket, item{key, value})
+}
+
+// Delete implements collection.Txn.
+func (t *txn) Delete(bucket byte, key []byte) error {
+	return t.change(bucket, item{key: key})
+}
+
+func (t *txn) change(bucket byte, it item) error {
+	if bucket <= collection.BucketMeta || bucket >= collection.BucketEnd || len(it.key) == 0 || len(it.key) > keyBytesMax {
+		panic(fmt.Sprintf("BUG: change of bucket %d, key of %d bytes", bucket, len(it.key)))
+	}
+	isNew := t.newPoint(bucket, it)
+	prev, had := t.p.active.set(bucket, it)
+	if had {
+		t.undo = append(t.undo, undo{bucket, prev, true})
+	} else {
+		t.undo = append(t.undo, undo{bucket, it, false})
+	}
+	old := prev.value
+	if !had && !isNew {
+		var err error
+		if old, err = t.below(bucket, it.key); err != nil {
+			return err
+		}
+	}
+	if old != nil {
+		t.p.digest.sub(bucket, it.key, old)
+	}
+	if it.value != nil {
+		t.p.digest.add(bucket, it.key, it.value)
+	}
+	return nil
+}
+
+// newPoint reports that no layer can hold it's key, which saves the search
+// for its old value. A point's key ends in its version, and versions grow with
+// the log: a version above all that were ever put is a key that was never put.
+func (t *txn) newPoint(bucket byte, it item) bool {
+	if bucket != collection.BucketPoints || len(it.key) < 8 || it.value == nil {
+		return false
+	}
+	version := binary.BigEndian.Uint64(it.key[len(it.key)-8:])
+	if version <= t.p.meta.MaxVersion {
+		return false
+	}
+	t.p.meta.MaxVersion = version
+	return true
+}
