@@ -1,0 +1,107 @@
+// Package cli is the client half of the waggle command: what an operator types
+// to manage tenants and keys. It calls a running Waggle through package
+// client and prints tables, or with --json one JSON object on one line for
+// scripts. An error is one line on standard error.
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hivehub/waggle/client"
+)
+
+const defaultURL = "http://127.0.0.1:15002"
+
+// NewRoot returns the whole waggle command. serve is the command that runs a
+// node.
+func NewRoot(serve *cobra.Command) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "waggle",
+		Short:         "Waggle is a multi-tenant vector search engine",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.AddCommand(serve, newTenants(), newKeys(), newVersion())
+	return root
+}
+
+// Run executes the command line and returns the process's exit code.
+func Run(ctx context.Context, root *cobra.Command) int {
+	if err := root.ExecuteContext(ctx); err != nil {
+		fmt.Fprintf(root.ErrOrStderr(), "waggle: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+// session is what the client commands share: where to ask, and how to print.
+type session struct {
+	url  string
+	key  string
+	json bool
+}
+
+// bind gives cmd and what is below it the flags of a session.
+func (s *session) bind(cmd *cobra.Command) {
+	f := cmd.PersistentFlags()
+	f.StringVar(&s.url, "url", "", "Waggle's address (default $WAGGLE_URL, or "+defaultURL+")")
+	f.StringVar(&s.key, "operator-key", "", "operator key (default $WAGGLE_OPERATOR_KEY)")
+	f.BoolVar(&s.json, "json", false, "print JSON")
+}
+
+// client opens the session. A key on the command line can be read by every
+// user of the machine, so the environment is the usual way.
+func (s *session) client() (*client.Client, error) {
+	url := firstOf(s.url, os.Getenv("WAGGLE_URL"), defaultURL)
+	key := firstOf(s.key, os.Getenv("WAGGLE_OPERATOR_KEY"))
+	if key == "" {
+		return nil, errors.New("no operator key: set WAGGLE_OPERATOR_KEY or give --operator-key")
+	}
+	return client.New(client.Options{URL: url, Key: key})
+}
+
+// print writes object as JSON, or what text writes.
+func (s *session) print(cmd *cobra.Command, object any, text func(w io.Writer)) error {
+	if !s.json {
+		text(cmd.OutOrStdout())
+		return nil
+	}
+	return json.NewEncoder(cmd.OutOrStdout()).Encode(object)
+}
+
+// table writes rows under a heading in aligned columns.
+func table(w io.Writer, heading string, rows [][]string) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, strings.ReplaceAll(heading, " ", "\t"))
+	for _, row := range rows {
+		fmt.Fprintln(t, strings.Join(row, "\t"))
+	}
+	t.Flush()
+}
+
+// date writes a time of the API, and "-" for none.
+func date(unixMs int64) string {
+	if unixMs == 0 {
+		return "-"
+	}
+	return time.UnixMilli(unixMs).UTC().Format(time.RFC3339)
+}
+
+func firstOf(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}
