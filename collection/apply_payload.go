@@ -1,15 +1,18 @@
 package collection
 
-// maxRewriteBytes bounds the records that one payload change writes: a few
-// bytes of a request may touch 10,000 large points.
-const maxRewriteBytes = 256 << 20
+const (
+	// maxRewriteBytes bounds the work of one payload change, counted in bytes
+	// that it reads and writes: a short request may touch 10,000 large points.
+	maxRewriteBytes = 256 << 20
+	pathCost        = 64 // of looking for one path in a payload, besides the payload's length
+)
 
 func (a *applier) setPayload(op SetPayload) (Answer, error) {
 	change, err := DecodePayload(op.Payload)
 	if err != nil {
 		return Answer{}, err
 	}
-	return a.rewrite(op.IDs, func(old Record) ([]byte, error) {
+	return a.rewrite(op.IDs, 1, func(old Record) ([]byte, error) {
 		p, err := old.Payload()
 		if err != nil {
 			return nil, err
@@ -20,11 +23,11 @@ func (a *applier) setPayload(op SetPayload) (Answer, error) {
 }
 
 func (a *applier) overwritePayload(op OverwritePayload) (Answer, error) {
-	return a.rewrite(op.IDs, func(Record) ([]byte, error) { return op.Payload, nil })
+	return a.rewrite(op.IDs, 0, func(Record) ([]byte, error) { return op.Payload, nil })
 }
 
 func (a *applier) deletePayload(op DeletePayload) (Answer, error) {
-	return a.rewrite(op.IDs, func(old Record) ([]byte, error) {
+	return a.rewrite(op.IDs, len(op.Keys), func(old Record) ([]byte, error) {
 		p, err := old.Payload()
 		if err != nil {
 			return nil, err
@@ -35,7 +38,7 @@ func (a *applier) deletePayload(op DeletePayload) (Answer, error) {
 }
 
 func (a *applier) clearPayload(op ClearPayload) (Answer, error) {
-	return a.rewrite(op.IDs, func(Record) ([]byte, error) { return nil, nil })
+	return a.rewrite(op.IDs, 0, func(Record) ([]byte, error) { return nil, nil })
 }
 
 // encodePayload encodes an edited payload as it stands in a record: as nothing
@@ -48,13 +51,14 @@ func encodePayload(p Payload, err error) ([]byte, error) {
 }
 
 // rewrite gives each point that is there the payload that edit makes of its
-// record, under a new version. The vector's bytes stay as they are.
-func (a *applier) rewrite(ids []PointID, edit func(Record) ([]byte, error)) (Answer, error) {
+// record, looking for that many paths in it, under a new version. The vector's
+// bytes stay as they are.
+func (a *applier) rewrite(ids []PointID, paths int, edit func(Record) ([]byte, error)) (Answer, error) {
 	t, err := a.open()
 	if err != nil {
 		return Answer{}, err
 	}
-	written := 0
+	work := 0
 	for i, id := range ids {
 		old, _, found, err := GetPoint(a.tx, t.id, id)
 		if err != nil {
@@ -63,15 +67,15 @@ func (a *applier) rewrite(ids []PointID, edit func(Record) ([]byte, error)) (Ans
 		if !found {
 			continue
 		}
+		if work += len(old.raw) + paths*(len(old.PayloadBytes())+pathCost); work > maxRewriteBytes {
+			return Answer{}, tooLarge("the points are too large for one request: change fewer at a time")
+		}
 		payload, err := edit(old)
 		if err != nil {
 			return Answer{}, err
 		}
-		size := old.payload + len(payload)
-		if written += size; size > maxRecordBytes || written > maxRewriteBytes {
-			e := Errorf(InvalidArgument, "the points with their new payload are too large: change fewer at a time")
-			e.Reason = ReasonTooLarge
-			return Answer{}, e
+		if work += len(payload); work > maxRewriteBytes || old.payload+len(payload) > maxRecordBytes {
+			return Answer{}, tooLarge("point %s would grow too large", id)
 		}
 		if err := a.put(&t, old.withPayload(payload), a.version(i)); err != nil {
 			return Answer{}, err

@@ -1,7 +1,9 @@
 package collection
 
 import (
+	"fmt"
 	"math"
+	"strings"
 
 	"github.com/hivehub/waggle/index"
 )
@@ -67,5 +69,46 @@ type Config struct {
 	Extra map[string]any
 }
 
+// maxExtraBytes bounds the settings that are only kept: every look at the
+// collection reads them.
+const maxExtraBytes = 64 << 10
+
 // Vector returns the parameters of the default vector.
 func (c Config) Vector() VectorParams { return c.Vectors[0] }
+
+// ParseDistance reads a distance's name.
+func ParseDistance(s string) (Distance, error) {
+	d := Distance(s)
+	if _, known := d.number(); !known {
+		return "", Errorf(InvalidArgument,
+			"unknown variant `%s`, expected one of `Cosine`, `Euclid`, `Dot`, `Manhattan`", clip(s))
+	}
+	return d, nil
+}
+
+// Validate returns every fault of c in one error.
+func (c Config) Validate(l Limits) error {
+	if len(c.Vectors) != 1 || c.Vectors[0].Name != "" {
+		return Errorf(Unimplemented, "named vectors and collections without a vector are not supported yet")
+	}
+	v := c.Vectors[0]
+	if v.Distance == Manhattan {
+		return Errorf(Unimplemented, "distance Manhattan is not supported yet")
+	}
+	var faults []string
+	if v.Size < 1 || v.Size > l.Dimension {
+		faults = append(faults, fmt.Sprintf("vectors.size: value %d invalid, must be from 1 to %d", v.Size, l.Dimension))
+	}
+	if _, known := v.Distance.number(); !known {
+		faults = append(faults, fmt.Sprintf("vectors.distance: unknown distance %q", clip(string(v.Distance))))
+	}
+	if raw, err := AppendPayload(nil, c.Extra); err != nil {
+		faults = append(faults, "collection settings: nested too deep, or not JSON")
+	} else if len(raw) > maxExtraBytes {
+		faults = append(faults, fmt.Sprintf("collection settings: %d bytes, must be at most %d", len(raw), maxExtraBytes))
+	}
+	if faults != nil {
+		return invalid("%s", strings.Join(faults, "; "))
+	}
+	return nil
+}

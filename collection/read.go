@@ -130,11 +130,15 @@ func ScanPoints(r Reader, collection, from uint64, fn func(version uint64, rec R
 }
 
 // ScanIDs calls fn for the points with ids >= from, in the order of their ids,
-// until fn returns false. The zero id begins at the first.
-func ScanIDs(r Reader, collection uint64, from PointID, fn func(id PointID, version uint64) bool) error {
+// until fn returns false. A nil from begins at the first.
+func ScanIDs(r Reader, collection uint64, from *PointID, fn func(id PointID, version uint64) bool) error {
 	var broken error
-	first, end := idKey(nil, collection, from), prefixEnd(idKey(nil, collection, PointID{}))
-	err := r.Scan(BucketIDs, first, end, func(key, value []byte) bool {
+	start := idKey(nil, collection, PointID{})
+	end := prefixEnd(start)
+	if from != nil {
+		start = idKey(nil, collection, *from)
+	}
+	err := r.Scan(BucketIDs, start, end, func(key, value []byte) bool {
 		id, rest, err := DecodeID(key[8:])
 		row, rowErr := decodeIDRow(value)
 		if err != nil || rowErr != nil || len(rest) > 0 {
@@ -169,8 +173,10 @@ type Trash struct {
 	Collection uint64
 }
 
-// ListTrash returns up to most deleted collections that are to be purged.
-func ListTrash(r Reader, most int) ([]Trash, error) {
+// ListTrash returns deleted collections that are to be purged: not all when
+// there are many.
+func ListTrash(r Reader) ([]Trash, error) {
+	const most = 1024
 	var list []Trash
 	var broken error
 	err := r.Scan(BucketCatalog, []byte{rowTrash}, []byte{rowTrash + 1}, func(key, value []byte) bool {

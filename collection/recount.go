@@ -1,0 +1,233 @@
+package collection
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"github.com/hivehub/waggle/tenant"
+)
+
+// Recount counts what the tenant has stored by reading all of it. It equals
+// Usage at every applied index.
+func Recount(r Reader, t tenant.ID) (TenantUsage, error) {
+	infos, err := ListCollections(r, t)
+	if err != nil {
+		return TenantUsage{}, err
+	}
+	u := TenantUsage{Collections: uint64(len(infos))}
+	for _, info := range infos {
+		c, err := recount(r, info.ID)
+		if err != nil {
+			return TenantUsage{}, err
+		}
+		u.Points += c.points
+		u.Bytes += c.bytes
+	}
+	return u, nil
+}
+
+// recount counts a collection's points, and fails when an id and a record do
+// not belong to each other.
+func recount(r Reader, collection uint64) (counters, error) {
+	var ids, records counters
+	var broken, failed error
+	err := ScanIDs(r, collection, nil, func(id PointID, version uint64) bool {
+		rec, ok, err := GetPointByVersion(r, collection, version)
+		if failed = err; failed == nil && (!ok || rec.id != id) {
+			failed = Errorf(DataLoss, "collection %d: id %s leads to no record of its own", collection, id)
+		}
+		ids.points++
+		ids.bytes += uint64(len(rec.raw))
+		return failed == nil
+	})
+	if err == nil {
+		err = failed
+	}
+	if err != nil {
+		return counters{}, err
+	}
+	err = ScanPoints(r, collection, 0, func(_ uint64, rec Record) bool {
+		records.points++
+		records.bytes += uint64(len(rec.raw))
+		return true
+	})
+	if err == nil && ids != records {
+		broken = Errorf(DataLoss, "collection %d: ids count %v, records %v", collection, ids, records)
+	}
+	if err == nil {
+		err = broken
+	}
+	return records, err
+}
+
+// Verify reads a whole partition and returns the first thing that contradicts
+// another: a counter that is no recount, a name without a collection, points
+// of no collection, an idempotency key outside the order of time. It is for
+// tests and repairs: it takes as long as reading everything.
+func Verify(r Reader) error {
+	v := verifier{r: r, tenants: map[tenant.ID]TenantUsage{}, known: map[uint64]bool{}}
+	for _, step := range []func() error{
+		v.collections, v.names, v.tenantCounters, v.collectionCounters, v.strays, v.idempotency,
+	} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type verifier struct {
+	r       Reader
+	tenants map[tenant.ID]TenantUsage // as recounted
+	known   map[uint64]bool           // collections; true: live, false: in the trash
+}
+
+// rows reads the rows of one kind.
+func (v *verifier) rows(bucket, row byte) (keys, values [][]byte, err error) {
+	err = v.r.Scan(bucket, []byte{row}, []byte{row + 1}, func(key, value []byte) bool {
+		keys, values = append(keys, bytes.Clone(key)), append(values, bytes.Clone(value))
+		return true
+	})
+	return keys, values, err
+}
+
+func (v *verifier) collections() error {
+	keys, values, err := v.rows(BucketCatalog, rowDescriptor)
+	if err != nil {
+		return err
+	}
+	for i, key := range keys {
+		id := binary.BigEndian.Uint64(key[1:])
+		d, err := decodeDescriptor(values[i])
+		if err != nil {
+			return err
+		}
+		info, ok, err := LookupCollection(v.r, d.tenant, d.name)
+		if err != nil {
+			return err
+		}
+		count, err := recount(v.r, id)
+		if err != nil {
+			return err
+		}
+		if !ok || info.ID != id || info.Points != count.points || info.Bytes != count.bytes {
+			return Errorf(DataLoss, "collection %d: catalog says %+v, the points are %+v", id, info, count)
+		}
+		v.known[id] = true
+		u := v.tenants[d.tenant]
+		u.Collections++
+		u.Points += count.points
+		u.Bytes += count.bytes
+		v.tenants[d.tenant] = u
+	}
+	trash, _, err := v.rows(BucketCatalog, rowTrash)
+	for _, key := range trash {
+		id := binary.BigEndian.Uint64(key[1:])
+		if v.known[id] {
+			return Errorf(DataLoss, "collection %d is live and in the trash", id)
+		}
+		v.known[id] = false
+	}
+	return err
+}
+
+// names checks that there are as many names as collections; that each
+// collection has its name is known.
+func (v *verifier) names() error {
+	keys, _, err := v.rows(BucketCatalog, rowName)
+	live := 0
+	for _, alive := range v.known {
+		if alive {
+			live++
+		}
+	}
+	if err == nil && len(keys) != live {
+		err = Errorf(DataLoss, "%d names for %d collections", len(keys), live)
+	}
+	return err
+}
+
+func (v *verifier) tenantCounters() error {
+	keys, _, err := v.rows(BucketCounters, rowTenant)
+	if err != nil {
+		return err
+	}
+	if len(keys) != len(v.tenants) {
+		return Errorf(DataLoss, "%d tenants have counters, %d have collections", len(keys), len(v.tenants))
+	}
+	for _, key := range keys {
+		t := tenant.ID(key[2:])
+		u, err := Usage(v.r, t)
+		if err != nil {
+			return err
+		}
+		if u != v.tenants[t] {
+			return Errorf(DataLoss, "tenant %s: counters %+v, recount %+v", t, u, v.tenants[t])
+		}
+	}
+	return nil
+}
+
+func (v *verifier) collectionCounters() error {
+	keys, _, err := v.rows(BucketCounters, rowCollection)
+	for _, key := range keys {
+		if id := binary.BigEndian.Uint64(key[1:]); !v.known[id] {
+			return Errorf(DataLoss, "counters of collection %d, which is not there", id)
+		}
+	}
+	return err
+}
+
+// strays looks for points of collections that neither are nor were.
+func (v *verifier) strays() error {
+	for _, bucket := range []byte{BucketPoints, BucketIDs} {
+		var stray error
+		err := v.r.Scan(bucket, nil, nil, func(key, _ []byte) bool {
+			id := binary.BigEndian.Uint64(key)
+			if _, ok := v.known[id]; !ok {
+				stray = Errorf(DataLoss, "a point of collection %d, which is not there", id)
+			}
+			return stray == nil
+		})
+		if err == nil {
+			err = stray
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *verifier) idempotency() error {
+	keys, values, err := v.rows(BucketIdempotency, rowKey)
+	if err != nil {
+		return err
+	}
+	order, _, err := v.rows(BucketIdempotency, rowKeyTime)
+	if err != nil {
+		return err
+	}
+	for i, key := range keys {
+		q, err := decodeRequest(values[i])
+		if err != nil {
+			return err
+		}
+		n := 2 + int(key[1])
+		k, err := v.r.Get(BucketIdempotency, sweepKey(q.time, tenant.ID(key[2:n]), string(key[n:])))
+		if err != nil {
+			return err
+		}
+		if k == nil {
+			return Errorf(DataLoss, "idempotency key %q is not in the order of time", key[n:])
+		}
+	}
+	clock, err := readClock(v.r)
+	if err != nil {
+		return err
+	}
+	if len(keys) != len(order) || (clock.sweep == 0) != (len(keys) == 0) {
+		return Errorf(DataLoss, "%d idempotency keys, %d in the order of time, next sweep %d", len(keys), len(order), clock.sweep)
+	}
+	return nil
+}
