@@ -12,7 +12,7 @@ import (
 
 func newKeys() *cobra.Command {
 	s := &session{}
-	cmd := &cobra.Command{Use: "keys", Short: "Create, list and revoke access keys"}
+	cmd := newGroup("keys", "Create, list and revoke access keys")
 	s.bind(cmd)
 	cmd.AddCommand(s.createKey(), s.listKeys(), s.revokeKey())
 	return cmd

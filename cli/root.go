@@ -35,6 +35,16 @@ func NewRoot(serve *cobra.Command) *cobra.Command {
 	return root
 }
 
+// newGroup returns a command that only has others below it. It can be run, so
+// that cobra refuses a misspelt one below it instead of showing help and
+// reporting success.
+func newGroup(use, short string) *cobra.Command {
+	return &cobra.Command{
+		Use: use, Short: short, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+}
+
 // Run executes the command line and returns the process's exit code.
 func Run(ctx context.Context, root *cobra.Command) int {
 	if err := root.ExecuteContext(ctx); err != nil {

@@ -12,7 +12,7 @@ import (
 
 func newTenants() *cobra.Command {
 	s := &session{}
-	cmd := &cobra.Command{Use: "tenants", Short: "Create, list and delete tenants"}
+	cmd := newGroup("tenants", "Create, list and delete tenants")
 	s.bind(cmd)
 	cmd.AddCommand(s.createTenant(), s.listTenants(), s.deleteTenant())
 	return cmd

@@ -115,9 +115,15 @@ func isOwn(body string) bool {
 		strings.LastIndexByte(body, '_') == secretChars
 }
 
+// keySum goes byte by byte because crc32.ChecksumIEEE wants a slice, and to
+// make one of a string allocates.
 func keySum(s string) [sumChars]byte {
 	var digits [sumChars]byte
-	sum := crc32.ChecksumIEEE([]byte(s))
+	sum := ^uint32(0)
+	for i := range len(s) {
+		sum = crc32.IEEETable[byte(sum)^s[i]] ^ sum>>8
+	}
+	sum = ^sum
 	for i := sumChars - 1; i >= 0; i-- {
 		digits[i] = base62[sum%62]
 		sum /= 62

@@ -1,0 +1,88 @@
+package tenant
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// contractTable is the table of permissions as it was agreed, one row for
+// each Operation; y and n in the order ADMIN, READ_WRITE, READ_ONLY, MCP.
+const contractTable = `
+list, info, search, get                                                     | y y y y
+insert, update                                                              | y y n y
+delete points                                                               | y y n n
+create, delete, alter collections, aliases, payload indexes                 | y y n n
+backups: create, restore, delete                                            | y y n n
+download or export, embed, own usage                                        | y y y n
+upload, import                                                              | y y n n
+keys, tenant settings, IP lists, audit of the own tenant                    | y n n n
+cluster and all-tenant operations                                           | n n n n
+`
+
+func TestPermissionTable(t *testing.T) {
+	permissions := []Permission{Admin, ReadWrite, ReadOnly, MCP}
+	rows := []Operation{
+		OpRead, OpWrite, OpDeletePoints, OpManageCollections, OpBackup,
+		OpDownload, OpUpload, OpAdmin, OpOperator,
+	}
+	lines := strings.Split(strings.TrimSpace(contractTable), "\n")
+	if len(lines) != len(rows) || int(OpOperator) != len(rows)+1 { // + OpPublic
+		t.Fatalf("%d rows in the contract, %d operations walked, %d there are", len(lines), len(rows), OpOperator)
+	}
+	now := time.Now()
+	for i, line := range lines {
+		name, cells, _ := strings.Cut(line, "|")
+		for j, cell := range strings.Fields(cells) {
+			want := cell == "y"
+			if got := Allowed(permissions[j], rows[i]); got != want {
+				t.Errorf("%s: %s is %v, want %v", permissions[j], strings.TrimSpace(name), got, want)
+			}
+			c := Context{TenantID: "t", ValidatedAt: now, Permissions: permissions[j : j+1]}
+			if got := c.May(rows[i]); got != want {
+				t.Errorf("context of %s: %s is %v, want %v", permissions[j], strings.TrimSpace(name), got, want)
+			}
+		}
+	}
+}
+
+func TestPermissionEdges(t *testing.T) {
+	for _, p := range []Permission{"", "admin", "OPERATOR"} {
+		for op := OpRead; op <= OpOperator+1; op++ {
+			if Allowed(p, op) {
+				t.Errorf("permission %q may do operation %d", p, op)
+			}
+		}
+		if _, ok := ParsePermission(string(p)); ok {
+			t.Errorf("permission %q parses", p)
+		}
+	}
+	for _, p := range []Permission{Admin, ReadWrite, ReadOnly, MCP} {
+		if got, ok := ParsePermission(string(p)); got != p || !ok {
+			t.Errorf("%s parses as %q, %v", p, got, ok)
+		}
+		if Allowed(p, 0) || Allowed(p, OpOperator+1) {
+			t.Errorf("%s may do what does not exist", p)
+		}
+	}
+	both := Context{Permissions: []Permission{ReadOnly, MCP}}
+	if !both.May(OpWrite) || !both.May(OpDownload) || both.May(OpDeletePoints) {
+		t.Error("two permissions are not their union")
+	}
+}
+
+// An operator manages tenants and reads none of them.
+func TestOperatorContext(t *testing.T) {
+	c := Context{KeyID: "k", IsOperator: true, ValidatedAt: time.Now()}
+	if c.Valid() {
+		t.Error("an operator's context is valid for tenant data")
+	}
+	for op := OpRead; op <= OpOperator; op++ {
+		if got := c.May(op); got != (op == OpOperator) {
+			t.Errorf("operation %d: %v", op, got)
+		}
+	}
+	if (Context{}).Valid() || (Context{TenantID: "t"}).Valid() {
+		t.Error("a context that nobody validated is valid")
+	}
+}
