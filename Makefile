@@ -1,0 +1,86 @@
+# Everything that is done to this tree, by name. `make help` lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Tools and other things that are slow to build stay outside the work tree.
+CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/waggle
+TOOLS := $(CACHE)/tools-$(shell sha256sum tools.mod | cut -c1-12)
+DATA  ?= ./data
+SEEDS ?= 2000
+KILLS ?= 30
+
+.PHONY: help
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: deps
+deps: ## install what Debian must bring (idempotent)
+	@./scripts/install-debian.sh
+
+.PHONY: build
+build: ## build ./waggle
+	@go build -trimpath -o waggle .
+
+.PHONY: run
+run: deps build ## start a node on 127.0.0.1, data in ./data
+	@./waggle serve --data $(DATA)
+
+.PHONY: demo
+demo: deps build ## Fashion-MNIST through the HTTP API: recall, speed and a page to look at
+	@./scripts/demo.sh
+
+.PHONY: test
+test: deps check test-unit test-e2e ## what a change must pass
+
+.PHONY: test-unit
+test-unit: ## unit, property, crash and simulation tests, short
+	@go test -count=1 $$(go list ./... | grep -v /e2e)
+
+.PHONY: test-race
+test-race: ## the packages with goroutines under the race detector
+	@go test -race -count=1 ./actors/... ./grains/... ./http/... ./hubsvc/... ./index/... ./persistence/...
+
+.PHONY: test-e2e
+test-e2e: ## the real binary: README, command line, a few kills
+	@go test -count=1 ./e2e
+
+.PHONY: sim
+sim: ## the simulation over SEEDS seeds
+	@go test -count=1 ./actors/driver/... -run Sim -seeds $(SEEDS) -timeout 30m
+
+.PHONY: kill9
+kill9: ## kill -9 under load, KILLS times
+	@go test -count=1 ./e2e -run TestKill9 -kills $(KILLS) -timeout 20m -v | grep -v '^=== '
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME each (default 10s)
+	@./scripts/fuzz.sh
+
+.PHONY: check
+check: $(TOOLS)/.built ## format, lint, dead code, modules
+	@test -z "$$($(TOOLS)/gofumpt -l .)" || { $(TOOLS)/gofumpt -d .; echo 'run: make format' >&2; exit 1; }
+	@go vet ./...
+	@test -z "$$(go fix -diff ./... 2>/dev/null)" || { go fix -diff ./...; echo 'run: go fix ./...' >&2; exit 1; }
+	@$(TOOLS)/golangci-lint run ./...
+	@dead="$$($(TOOLS)/deadcode -test ./...)"; test -z "$$dead" || { echo "$$dead"; exit 1; }
+	@go mod verify >/dev/null
+	@go mod tidy -diff
+
+.PHONY: format
+format: $(TOOLS)/.built ## format the tree
+	@$(TOOLS)/gofumpt -w .
+
+.PHONY: ci
+ci: test test-race sim kill9 ## everything
+
+.PHONY: bench
+bench: ## the figures of the README
+	@./scripts/bench.sh
+
+$(TOOLS)/.built: tools.mod tools.sum
+	@echo 'building the linters (once, a few minutes)' >&2
+	@mkdir -p $(TOOLS)
+	@GOBIN=$(TOOLS) go install -modfile=tools.mod tool
+	@touch $@
