@@ -1,0 +1,148 @@
+package httpedge
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/hivehub/waggle/collection"
+)
+
+// pooledBodyMax is the largest buffer that is kept for the next request.
+const pooledBodyMax = 1 << 20
+
+var bodies = sync.Pool{New: func() any { return new([]byte) }}
+
+// readBody reads the whole body, once the route has been admitted: at most the
+// limit, no slower than the lowest rate, and within what all requests together
+// may hold. r.body is valid until the request ends: nothing may keep a part of
+// it.
+func (r *request) readBody() error {
+	if len(r.http.Request.Header.ContentEncoding()) > 0 {
+		return &collection.Error{
+			Code: collection.InvalidArgument, Reason: reasonMediaType,
+			Message: "a compressed body is not accepted: send it without Content-Encoding",
+		}
+	}
+	stream := r.http.RequestBodyStream()
+	if stream == nil {
+		return nil
+	}
+	limit := r.s.limits.Request.BodyBytes
+	announced := max(r.http.Request.Header.ContentLength(), 0) // 0 also when chunked
+	r.pooled = bodies.Get().(*[]byte)
+	buf := (*r.pooled)[:0]
+	defer func() { *r.pooled = buf }()
+	for {
+		if err := r.readUntil(r.s.limits.BodyGrace + r.uploadTime(max(announced, len(buf)))); err != nil {
+			return err
+		}
+		roomy, err := r.room(buf, announced)
+		if err != nil {
+			return err
+		}
+		buf = roomy
+		n, err := stream.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		switch {
+		case len(buf) > limit:
+			return errTooLarge(limit)
+		case err == io.EOF:
+			r.body, r.bodyDone = buf, true
+			return nil
+		case err != nil:
+			return uploadError(err)
+		}
+	}
+}
+
+// room returns buf with space for at least one byte more: at first for all that
+// is announced and one byte, to see the end, later for twice what there is.
+func (r *request) room(buf []byte, announced int) ([]byte, error) {
+	size := max(cap(buf), announced+1, 4<<10)
+	if len(buf) == size {
+		size = min(2*size, r.s.limits.Request.BodyBytes+1)
+	}
+	if more := int64(size) - r.held; more > 0 {
+		if r.s.bodies.Add(more) > r.s.limits.BodyBytesAllMax {
+			r.s.bodies.Add(-more)
+			return nil, errBodiesFull
+		}
+		r.held += more
+	}
+	if size > cap(buf) {
+		buf = append(make([]byte, 0, size), buf...)
+	}
+	return buf, nil
+}
+
+// uploadTime is how long a body of n bytes takes at the lowest rate.
+func (r *request) uploadTime(n int) time.Duration {
+	return time.Duration(float64(n) / float64(r.s.limits.BodyRateMin) * float64(time.Second))
+}
+
+// readUntil lets the connection's reads fail d after the request's begin.
+func (r *request) readUntil(d time.Duration) error {
+	if err := r.http.Conn().SetReadDeadline(r.start.Add(d)); err != nil {
+		return uploadError(err)
+	}
+	return nil
+}
+
+func uploadError(err error) error {
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		return &collection.Error{
+			Code: collection.DeadlineExceeded, Reason: reasonSlowBody,
+			Message: "the request body arrived too slowly", Err: err,
+		}
+	}
+	return &collection.Error{Code: collection.InvalidArgument, Message: "the request body is broken off or badly framed", Err: err}
+}
+
+// settleBody leaves the connection at the start of the next request: what is
+// left of the body is read away, so that a client that is still writing gets
+// to see its answer. A body that is too long even for that, or broken, ends
+// the connection: its rest must never be taken for a request.
+func (r *request) settleBody() {
+	stream := r.http.RequestBodyStream()
+	if stream == nil || r.bodyDone {
+		return
+	}
+	if r.readUntil(time.Since(r.start)+r.s.limits.BodyGrace) != nil {
+		r.endConnection()
+		return
+	}
+	buf := bodies.Get().(*[]byte)
+	defer bodies.Put(buf)
+	if cap(*buf) < 32<<10 {
+		*buf = make([]byte, 32<<10)
+	}
+	room := (*buf)[:cap(*buf)]
+	for left := 2 * r.s.limits.Request.BodyBytes; left > 0; {
+		n, err := stream.Read(room)
+		left -= n
+		if err == io.EOF {
+			return
+		}
+		if err != nil {
+			break
+		}
+	}
+	r.endConnection()
+}
+
+func (r *request) endConnection() { r.http.Response.Header.SetConnectionClose() }
+
+func (r *request) releaseBody() {
+	r.s.bodies.Add(-r.held)
+	if r.pooled == nil {
+		return
+	}
+	if cap(*r.pooled) > pooledBodyMax {
+		*r.pooled = nil
+	}
+	bodies.Put(r.pooled)
+}

@@ -1,0 +1,48 @@
+package httpedge
+
+import (
+	"context"
+
+	"github.com/hivehub/waggle/collection"
+	"github.com/hivehub/waggle/hubsvc"
+	"github.com/hivehub/waggle/tenant"
+)
+
+// Engine is what the edge asks of the node's data side. Every error is, or
+// wraps, a *collection.Error. No argument is kept after the call returns
+// unless its type says it is given away.
+type Engine interface {
+	// CreateCollection makes an empty collection, or answers AlreadyExists.
+	CreateCollection(ctx context.Context, tc tenant.Context, name string, cfg collection.Config) error
+	// DeleteCollection reports whether there was a collection to delete.
+	DeleteCollection(ctx context.Context, tc tenant.Context, name string) (existed bool, err error)
+	// GetCollection describes a collection, or answers NotFound.
+	GetCollection(ctx context.Context, tc tenant.Context, name string) (collection.Info, error)
+	// ListCollections describes the tenant's collections, ordered by name.
+	ListCollections(ctx context.Context, tc tenant.Context) ([]collection.Info, error)
+	// Write changes points. The Write is given away.
+	Write(ctx context.Context, tc tenant.Context, name string, w collection.Write, o collection.WriteOptions) (collection.Answer, error)
+	// Retrieve returns those of the points that are there, in the order asked for.
+	Retrieve(ctx context.Context, tc tenant.Context, name string, ids []collection.PointID, payload collection.PayloadSelector, withVector bool) ([]collection.Point, error)
+	// Scroll returns one page of points in the order of their ids.
+	Scroll(ctx context.Context, tc tenant.Context, name string, req collection.ScrollRequest) (collection.Page, error)
+	// Count counts the points that pass a filter; nil counts all.
+	Count(ctx context.Context, tc tenant.Context, name string, f *collection.Filter) (uint64, error)
+	// Query returns the points nearest to a vector, nearest first.
+	Query(ctx context.Context, tc tenant.Context, name string, q collection.Query) ([]collection.Hit, error)
+	// DeleteTenant makes everything of a tenant unreadable before it returns;
+	// the bytes go in the background.
+	DeleteTenant(ctx context.Context, id tenant.ID) error
+}
+
+// Hub says whose key a request carries, and does what the operator asks. Its
+// errors are *hubsvc.Error, or those of an Engine. *hubsvc.Embedded is one.
+type Hub interface {
+	// Validate returns the context of a key. It must not keep the string.
+	Validate(key string) (tenant.Context, error)
+	CreateTenant(ctx context.Context, name, plan string) (hubsvc.Tenant, error)
+	ListTenants(ctx context.Context) ([]hubsvc.Tenant, error)
+	CreateKey(ctx context.Context, id tenant.ID, p tenant.Permission) (hubsvc.Key, string, error)
+	ListKeys(ctx context.Context, id tenant.ID) ([]hubsvc.Key, error) // "": of all tenants
+	RevokeKey(ctx context.Context, id tenant.KeyID) (hubsvc.Key, error)
+}

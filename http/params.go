@@ -1,0 +1,134 @@
+package httpedge
+
+import (
+	"context"
+	"crypto/sha256"
+	"strconv"
+	"time"
+
+	"github.com/hivehub/waggle/collection"
+	"github.com/hivehub/waggle/tenant"
+)
+
+// limitTime gives the request its deadline: what the client asks for
+// (X-Timeout-Ms, or Qdrant's timeout in seconds), else the limit for its kind.
+func (r *request) limitTime(op tenant.Operation) error {
+	d := r.s.limits.WriteDeadline
+	if op == tenant.OpRead {
+		d = r.s.limits.ReadDeadline
+	}
+	if given := r.header("X-Timeout-Ms"); given != "" {
+		ms, err := strconv.ParseUint(given, 10, 31)
+		if err != nil || ms == 0 {
+			return errParameter("headers", "X-Timeout-Ms must be a number of milliseconds, 1 or larger")
+		}
+		d = time.Duration(ms) * time.Millisecond
+	}
+	if r.surface == surfaceQdrant {
+		seconds, err := r.timeoutParameter()
+		if err != nil {
+			return err
+		}
+		if seconds > 0 {
+			d = time.Duration(seconds) * time.Second
+		}
+	}
+	r.ctx, r.cancel = context.WithTimeout(r.s.base, min(d, r.s.limits.RequestedTimeMax))
+	return nil
+}
+
+func (r *request) timeoutParameter() (seconds uint64, err error) {
+	given, ok := r.query("timeout")
+	if !ok {
+		return 0, nil
+	}
+	seconds, err = strconv.ParseUint(given, 10, 31)
+	if err != nil {
+		return 0, errParameter("query parameters", "timeout: invalid digit found in string")
+	}
+	if seconds == 0 {
+		e := errValue("timeout: value 0 invalid, must be 1 or larger")
+		e.Details = map[string]any{"in": "query parameters"}
+		return 0, e
+	}
+	return seconds, nil
+}
+
+// writeOptions reads how a write is to be answered and repeated.
+func (r *request) writeOptions() (collection.WriteOptions, error) {
+	var o collection.WriteOptions
+	switch given, _ := r.query("wait"); given {
+	case "true":
+		o.Wait = true
+	case "", "false":
+	default:
+		return o, errParameter("query parameters", "wait: provided string was not `true` or `false`")
+	}
+	switch given, _ := r.query("ordering"); given {
+	case "", "weak", "medium", "strong": // every write is ordered by the partition's log
+	default:
+		return o, errParameter("query parameters", "ordering: unknown variant, expected one of `weak`, `medium`, `strong`")
+	}
+	o.IdempotencyKey = r.header("Idempotency-Key")
+	if len(o.IdempotencyKey) > r.s.limits.Request.KeyBytes {
+		return o, errParameter("headers", "Idempotency-Key is longer than "+strconv.Itoa(r.s.limits.Request.KeyBytes)+" bytes")
+	}
+	if o.IdempotencyKey != "" {
+		o.RequestHash = r.hash()
+	}
+	return o, nil
+}
+
+// hash tells a repetition of the request from another one under the same
+// idempotency key: SHA-256 over method, path and body.
+func (r *request) hash() (sum [32]byte) {
+	h := sha256.New()
+	h.Write(r.http.Method())
+	h.Write([]byte{'\n'})
+	h.Write(r.http.Path())
+	h.Write([]byte{'\n'})
+	h.Write(r.body)
+	h.Sum(sum[:0])
+	return sum
+}
+
+// checkConsistency refuses a malformed consistency. Every read here is the
+// strongest one, whatever was asked for.
+func (r *request) checkConsistency() error {
+	given, ok := r.query("consistency")
+	if !ok {
+		return nil
+	}
+	switch given {
+	case "majority", "quorum", "all":
+		return nil
+	}
+	n, err := strconv.ParseUint(given, 10, 64)
+	if err != nil {
+		return errParameter("query parameters", "consistency: failed to parse read consistency query parameter value")
+	}
+	if n == 0 {
+		e := errValue("consistency: value 0 invalid, must be 1 or larger")
+		e.Details = map[string]any{"in": "query parameters"}
+		return e
+	}
+	return nil
+}
+
+func errParameter(where, text string) error {
+	return &collection.Error{Code: collection.InvalidArgument, Reason: reasonParameter, Message: where + ": " + text}
+}
+
+// name returns the collection's name in the path.
+func (r *request) name() (string, error) {
+	name, err := r.param("name")
+	if err != nil {
+		return "", err
+	}
+	if err := collection.ValidateName(name, r.s.limits.Request); err != nil {
+		e := *asError(err)
+		e.Details = map[string]any{"in": "path parameters"}
+		return "", &e
+	}
+	return name, nil
+}

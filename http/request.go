@@ -1,0 +1,179 @@
+package httpedge
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
+
+	"github.com/hivehub/waggle/collection"
+)
+
+// request is one HTTP request on its way through the edge. It is owned by the
+// goroutine that serves the connection and reused after the answer.
+type request struct {
+	s       *Server
+	http    *fasthttp.RequestCtx
+	params  *fiber.Ctx // names in the route's path; nil until a route is reached
+	surface surface
+	route   string // the table's path, for metrics: never the client's
+	start   time.Time
+	id      string
+	tenant  string // for X-Tenant-ID; "" before the key is checked
+	closes  bool   // the connection ends with this answer
+	ctx     context.Context
+	cancel  context.CancelFunc
+	entered bool // counted by the gate
+
+	body     []byte  // whole, once the route has been admitted
+	bodyDone bool    // read to its end
+	pooled   *[]byte // where body lives
+	held     int64   // bytes counted against the server's budget
+}
+
+// requestKey is where a request is found in its fasthttp.RequestCtx.
+type requestKey struct{}
+
+var requests = sync.Pool{New: func() any { return new(request) }}
+
+// guard stands before every route of a listener: it makes the request, refuses
+// it while the node drains or when its body is announced too long, and after
+// it, whatever happened, settles the answer, the body and the books.
+func (s *Server) guard(next fasthttp.RequestHandler, fallback surface) fasthttp.RequestHandler {
+	return func(ctx *fasthttp.RequestCtx) {
+		r := s.begin(ctx, fallback)
+		defer r.end()
+		defer r.recovered()
+		if !r.entered {
+			r.fail(errDraining)
+			return
+		}
+		if ctx.Request.Header.ContentLength() > s.limits.Request.BodyBytes {
+			r.fail(errTooLarge(s.limits.Request.BodyBytes))
+			return
+		}
+		next(ctx)
+	}
+}
+
+func (s *Server) begin(ctx *fasthttp.RequestCtx, fallback surface) *request {
+	r := requests.Get().(*request)
+	*r = request{s: s, http: ctx, surface: fallback, route: "none", start: time.Now(), ctx: s.base}
+	if fallback == surfaceNative && underQdrantPrefix(ctx.Path()) {
+		r.surface = surfaceQdrant
+	}
+	r.id = requestID(ctx.Request.Header.Peek("X-Request-Id"))
+	r.entered = s.inFlight.enter()
+	ctx.SetUserValue(requestKey{}, r)
+	r.closes = !r.entered
+	r.setHeaders()
+	return r
+}
+
+// of returns the request that guard made.
+func of(ctx *fasthttp.RequestCtx) *request {
+	r, ok := ctx.UserValue(requestKey{}).(*request)
+	if !ok {
+		panic("BUG: a handler was reached past the guard")
+	}
+	return r
+}
+
+func (r *request) end() {
+	if r.cancel != nil {
+		r.cancel()
+	}
+	r.settleBody()
+	r.releaseBody()
+	r.s.meter.request(r.surface, r.route, r.http.Response.StatusCode(), r.elapsed())
+	if r.entered {
+		r.s.inFlight.leave()
+	}
+	r.http.RemoveUserValue(requestKey{})
+	*r = request{}
+	requests.Put(r)
+}
+
+// recovered turns a panic of a handler into an answer without inner text.
+func (r *request) recovered() {
+	p := recover()
+	if p == nil {
+		return
+	}
+	r.s.log.LogAttrs(r.ctx, slog.LevelError, "panic in a handler",
+		slog.String("request_id", r.id), slog.String("route", r.route),
+		slog.String("panic", fmt.Sprint(p)), slog.String("stack", string(debug.Stack())))
+	r.http.Response.ResetBody()
+	r.fail(collection.Errorf(collection.Internal, "panic"))
+}
+
+// param returns a parameter of the path, decoded, in memory of its own.
+func (r *request) param(name string) (string, error) {
+	raw := r.params.Params(name)
+	if strings.IndexByte(raw, '%') < 0 {
+		return strings.Clone(raw), nil
+	}
+	return unescape(raw)
+}
+
+func (r *request) query(name string) (string, bool) {
+	args := r.http.QueryArgs()
+	if !args.Has(name) {
+		return "", false
+	}
+	return string(args.Peek(name)), true
+}
+
+func (r *request) header(name string) string { return string(r.http.Request.Header.Peek(name)) }
+
+// requestID keeps a client's id when it is harmless, and makes one otherwise.
+func requestID(given []byte) string {
+	if n := len(given); n > 0 && n <= 128 {
+		ok := true
+		for _, c := range given {
+			ok = ok && (c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '-' || c == '_' || c == '.')
+		}
+		if ok {
+			return string(given)
+		}
+	}
+	var raw [16]byte
+	binary.LittleEndian.PutUint64(raw[:8], rand.Uint64())
+	binary.LittleEndian.PutUint64(raw[8:], rand.Uint64())
+	return hex.EncodeToString(raw[:])
+}
+
+// setHeaders sets what every answer carries. The answers are data of one
+// tenant: no browser may guess their type, frame or keep them.
+func (r *request) setHeaders() {
+	h := &r.http.Response.Header
+	h.SetCanonical(nosniffName, nosniffValue)
+	h.SetCanonical(frameName, frameValue)
+	h.SetCanonical(policyName, policyValue)
+	h.SetCanonical(referrerName, referrerValue)
+	h.SetCanonical(cacheName, cacheValue)
+	h.Set("X-Request-Id", r.id)
+	if r.tenant != "" {
+		h.Set("X-Tenant-Id", r.tenant)
+	}
+	if r.closes {
+		h.SetConnectionClose()
+	}
+}
+
+var (
+	nosniffName, nosniffValue   = []byte("X-Content-Type-Options"), []byte("nosniff")
+	frameName, frameValue       = []byte("X-Frame-Options"), []byte("DENY")
+	policyName, policyValue     = []byte("Content-Security-Policy"), []byte("default-src 'none'; frame-ancestors 'none'")
+	referrerName, referrerValue = []byte("Referrer-Policy"), []byte("no-referrer")
+	cacheName, cacheValue       = []byte("Cache-Control"), []byte("no-store")
+)
