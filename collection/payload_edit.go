@@ -5,6 +5,10 @@ import (
 	"slices"
 )
 
+// payloadGrowthMax bounds the bytes that one edit adds to a payload: a path
+// with [] in it puts its object in every element of an array.
+const payloadGrowthMax = 32 << 20
+
 // Merge returns p with the keys of src set in the object at path, or in p
 // itself when path is "". A key whose value in src is null is removed. What
 // path names and is not there is made: an object for a key; where an object
@@ -19,7 +23,31 @@ func (p Payload) Merge(path string, src Payload) (Payload, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkGrowth(p, steps, src); err != nil {
+		return nil, err
+	}
 	return mergedAt(map[string]any(p), steps, src).(map[string]any), nil
+}
+
+// checkGrowth refuses a merge that would make a payload too large to be held
+// in memory, let alone stored.
+func checkGrowth(p Payload, path Path, src Payload) error {
+	last := len(path) - 1
+	for last >= 0 && path[last].kind != stepEach {
+		last--
+	}
+	if last < 0 {
+		return nil // one place
+	}
+	places := len(path[:last+1].values(map[string]any(p)))
+	encoded, err := AppendPayload(nil, src)
+	if err != nil {
+		return err
+	}
+	if places*len(encoded) > payloadGrowthMax {
+		return tooLarge("payload: %s leads to %d places, too many for %d bytes each", path, places, len(encoded))
+	}
+	return nil
 }
 
 func mergedAt(v any, path Path, src Payload) any {
