@@ -2,7 +2,6 @@ package httpedge
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -35,8 +34,8 @@ type Health struct {
 	Parts  map[string]any // further members of the operator's view: "hub", "cluster", ...
 }
 
-// Server is the edge of one node. New makes it, Listen opens it, Shutdown ends
-// it; it cannot be opened again.
+// Server is the edge of one node. New makes it, Serve lets requests in,
+// Shutdown ends it; it cannot be used again.
 type Server struct {
 	engine  Engine
 	hub     Hub
@@ -53,17 +52,17 @@ type Server struct {
 	inFlight gate
 	bodies   atomic.Int64 // bytes of request bodies held
 	conns    conns
-	servers  []*listener
+	ports    []*port
 }
 
-// listener is one open port.
-type listener struct {
+// port is one listener and the server behind it.
+type port struct {
 	ln     net.Listener
 	server *fasthttp.Server
-	done   chan struct{} // closed when Serve has returned
+	done   chan struct{} // closed when the server accepts no more
 }
 
-// New makes a server that does not listen yet.
+// New makes a server that does not serve yet.
 func New(o Options) *Server {
 	if o.Limits == (Limits{}) {
 		o.Limits = DefaultLimits()
@@ -86,36 +85,24 @@ func New(o Options) *Server {
 	return s
 }
 
-// Listen opens the main listener and, unless qdrantAddr is "off", the second
-// one with Qdrant's API at its root, and returns the bound addresses ("off" for
-// one that is not open). Port 0 takes a free port. When one cannot be opened,
-// neither is.
-func (s *Server) Listen(mainAddr, qdrantAddr string) (boundMain, boundQdrant string, err error) {
-	main, err := net.Listen("tcp", mainAddr)
-	if err != nil {
-		return "", "", fmt.Errorf("open the main listener: %w", err)
-	}
-	if qdrantAddr == "off" {
-		s.serve(main, s.mainApp(), surfaceNative)
-		return main.Addr().String(), "off", nil
-	}
-	second, err := net.Listen("tcp", qdrantAddr)
-	if err != nil {
-		return "", "", errors.Join(fmt.Errorf("open the Qdrant listener: %w", err), main.Close())
-	}
+// Serve answers on main and, unless it is nil, on qdrant, where Qdrant's API is
+// at the root. It returns at once and takes the listeners over: Shutdown closes
+// them.
+func (s *Server) Serve(main, qdrant net.Listener) {
 	s.serve(main, s.mainApp(), surfaceNative)
-	s.serve(second, s.qdrantApp(), surfaceQdrant)
-	return main.Addr().String(), second.Addr().String(), nil
+	if qdrant != nil {
+		s.serve(qdrant, s.qdrantApp(), surfaceQdrant)
+	}
 }
 
 // serve answers the connections of ln with app. Requests that reach no route
 // are answered in the words of fallback.
 func (s *Server) serve(ln net.Listener, app *fiber.App, fallback surface) {
-	l := &listener{ln: ln, done: make(chan struct{}), server: s.fasthttpServer(app, fallback)}
-	s.servers = append(s.servers, l)
+	p := &port{ln: ln, done: make(chan struct{}), server: s.fasthttpServer(app, fallback)}
+	s.ports = append(s.ports, p)
 	go func() {
-		defer close(l.done)
-		if err := l.server.Serve(ln); err != nil {
+		defer close(p.done)
+		if err := p.server.Serve(ln); err != nil {
 			s.log.Error("listener ended", "address", ln.Addr().String(), "error", err)
 		}
 	}()
@@ -150,11 +137,11 @@ func (s *Server) fasthttpServer(app *fiber.App, fallback surface) *fasthttp.Serv
 func (s *Server) Shutdown(ctx context.Context) error {
 	err := s.inFlight.drain(ctx)
 	s.cancel()
-	for _, l := range s.servers {
-		if e := l.ln.Close(); e != nil && err == nil {
+	for _, p := range s.ports {
+		if e := p.ln.Close(); e != nil && err == nil {
 			err = fmt.Errorf("close the listener: %w", e)
 		}
-		<-l.done
+		<-p.done
 	}
 	if e := s.conns.drain(ctx); e != nil && err == nil {
 		err = e
