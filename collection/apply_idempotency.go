@@ -120,13 +120,14 @@ func (a *applier) oldestKeys(most int) ([]agedKey, error) {
 	var keys []agedKey
 	var broken error
 	err := a.tx.Scan(BucketIdempotency, []byte{rowKeyTime}, []byte{rowKeyTime + 1}, func(key, _ []byte) bool {
-		if len(key) < 10 || len(key) < 10+int(key[9]) {
+		if len(key) < 9 {
 			broken = corrupt("idempotency order", key)
 			return false
 		}
-		t, rest := key[10:10+int(key[9])], key[10+int(key[9]):]
-		keys = append(keys, agedKey{int64(binary.BigEndian.Uint64(key[1:])), tenant.ID(t), string(rest)})
-		return len(keys) < most
+		t, rest, err := tenantOf(key[8:]) // as behind the kind of a row
+		broken = err
+		keys = append(keys, agedKey{int64(binary.BigEndian.Uint64(key[1:])), t, rest})
+		return err == nil && len(keys) < most
 	})
 	if err == nil {
 		err = broken

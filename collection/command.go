@@ -7,7 +7,7 @@ import "github.com/hivehub/waggle/tenant"
 // the proposing node (time, limits, normalised vectors, the ids that a filter
 // selects) is in it as a value.
 type Command struct {
-	Tenant     tenant.ID
+	Tenant     tenant.ID     // "" only where no tenant is concerned: Purge, CheckDigest
 	Collection uint64        // the collection operated on; 0 where Op names it or there is none
 	Key        string        // idempotency key, "" for none; at most 255 bytes
 	Hash       [32]byte      // hash of the request, when there is a Key

@@ -45,7 +45,7 @@ const (
 // EncodeCommand appends c. It fails when a field is longer than the format
 // can say, or a configuration holds a value that no payload may.
 func EncodeCommand(dst []byte, c Command) ([]byte, error) {
-	if c.Tenant == "" || len(c.Tenant) > math.MaxUint8 || len(c.Key) > math.MaxUint8 || c.Op == nil {
+	if len(c.Tenant) > math.MaxUint8 || len(c.Key) > math.MaxUint8 || c.Op == nil {
 		return nil, Errorf(Internal, "command of tenant %q has no encoding", c.Tenant)
 	}
 	dst = append(dst, commandVersion, byte(c.Op.kind()))
@@ -126,7 +126,7 @@ func DecodeCommand(b []byte) (Command, error) {
 	if c.Op, err = decodeOp(&d, opKind(b[1])); err != nil {
 		return Command{}, err
 	}
-	if !d.done() || c.Tenant == "" {
+	if !d.done() {
 		return Command{}, Errorf(DataLoss, "command of %d bytes, operation %d: malformed", len(b), b[1])
 	}
 	return c, nil

@@ -183,12 +183,13 @@ func ListTrash(r Reader) ([]Trash, error) {
 		if len(list) == most {
 			return false
 		}
-		row, err := decodeTrash(value)
-		if err != nil || len(key) != 9 {
+		row, rowErr := decodeTrash(value)
+		id, err := collectionOf(key)
+		if err != nil || rowErr != nil {
 			broken = corrupt("trash", value)
 			return false
 		}
-		list = append(list, Trash{Tenant: row.tenant, Collection: binary.BigEndian.Uint64(key[1:])})
+		list = append(list, Trash{Tenant: row.tenant, Collection: id})
 		return true
 	})
 	if err == nil {

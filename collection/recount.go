@@ -97,7 +97,10 @@ func (v *verifier) collections() error {
 		return err
 	}
 	for i, key := range keys {
-		id := binary.BigEndian.Uint64(key[1:])
+		id, err := collectionOf(key)
+		if err != nil {
+			return err
+		}
 		d, err := decodeDescriptor(values[i])
 		if err != nil {
 			return err
@@ -122,7 +125,10 @@ func (v *verifier) collections() error {
 	}
 	trash, _, err := v.rows(BucketCatalog, rowTrash)
 	for _, key := range trash {
-		id := binary.BigEndian.Uint64(key[1:])
+		id, err := collectionOf(key)
+		if err != nil {
+			return err
+		}
 		if v.known[id] {
 			return Errorf(DataLoss, "collection %d is live and in the trash", id)
 		}
@@ -156,7 +162,10 @@ func (v *verifier) tenantCounters() error {
 		return Errorf(DataLoss, "%d tenants have counters, %d have collections", len(keys), len(v.tenants))
 	}
 	for _, key := range keys {
-		t := tenant.ID(key[2:])
+		t, _, err := tenantOf(key)
+		if err != nil {
+			return err
+		}
 		u, err := Usage(v.r, t)
 		if err != nil {
 			return err
@@ -171,7 +180,11 @@ func (v *verifier) tenantCounters() error {
 func (v *verifier) collectionCounters() error {
 	keys, _, err := v.rows(BucketCounters, rowCollection)
 	for _, key := range keys {
-		if id := binary.BigEndian.Uint64(key[1:]); !v.known[id] {
+		id, err := collectionOf(key)
+		if err != nil {
+			return err
+		}
+		if !v.known[id] {
 			return Errorf(DataLoss, "counters of collection %d, which is not there", id)
 		}
 	}
@@ -183,8 +196,9 @@ func (v *verifier) strays() error {
 	for _, bucket := range []byte{BucketPoints, BucketIDs} {
 		var stray error
 		err := v.r.Scan(bucket, nil, nil, func(key, _ []byte) bool {
-			id := binary.BigEndian.Uint64(key)
-			if _, ok := v.known[id]; !ok {
+			if len(key) < 8 {
+				stray = corrupt("key of a point", key)
+			} else if id := binary.BigEndian.Uint64(key); !v.has(id) {
 				stray = Errorf(DataLoss, "a point of collection %d, which is not there", id)
 			}
 			return stray == nil
@@ -197,6 +211,11 @@ func (v *verifier) strays() error {
 		}
 	}
 	return nil
+}
+
+func (v *verifier) has(id uint64) bool {
+	_, ok := v.known[id]
+	return ok
 }
 
 func (v *verifier) idempotency() error {
@@ -213,13 +232,16 @@ func (v *verifier) idempotency() error {
 		if err != nil {
 			return err
 		}
-		n := 2 + int(key[1])
-		k, err := v.r.Get(BucketIdempotency, sweepKey(q.time, tenant.ID(key[2:n]), string(key[n:])))
+		t, name, err := tenantOf(key)
+		if err != nil {
+			return err
+		}
+		k, err := v.r.Get(BucketIdempotency, sweepKey(q.time, t, name))
 		if err != nil {
 			return err
 		}
 		if k == nil {
-			return Errorf(DataLoss, "idempotency key %q is not in the order of time", key[n:])
+			return Errorf(DataLoss, "idempotency key %q is not in the order of time", name)
 		}
 	}
 	clock, err := readClock(v.r)

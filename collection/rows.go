@@ -63,6 +63,23 @@ func collectionKey(row byte, id uint64) []byte {
 	return binary.BigEndian.AppendUint64([]byte{row}, id)
 }
 
+// collectionOf reads the collection's id from a collectionKey.
+func collectionOf(key []byte) (uint64, error) {
+	if len(key) != 9 {
+		return 0, corrupt("key of a collection", key)
+	}
+	return binary.BigEndian.Uint64(key[1:]), nil
+}
+
+// tenantOf reads the tenant and the rest from a tenantKey.
+func tenantOf(key []byte) (t tenant.ID, rest string, err error) {
+	if len(key) < 2 || len(key) < 2+int(key[1]) {
+		return "", "", corrupt("key of a tenant", key)
+	}
+	n := 2 + int(key[1])
+	return tenant.ID(key[2:n]), string(key[n:]), nil
+}
+
 // pointKey is the key of a record.
 func pointKey(dst []byte, collection, version uint64) []byte {
 	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(dst, collection), version)

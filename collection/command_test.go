@@ -1,0 +1,221 @@
+package collection
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/hivehub/waggle/tenant"
+)
+
+// everyOp is one operation of each kind.
+func everyOp(t testing.TB) []Op {
+	ids := []PointID{NumID(1), UUID([16]byte{2})}
+	config := Config{
+		Vectors: []VectorParams{{Size: 3, Distance: Cosine}}, CreatedAt: 5,
+		Extra: map[string]any{"hnsw_config": map[string]any{"m": int64(16)}},
+	}
+	return []Op{
+		CreateCollection{Name: "käse", Config: config},
+		DeleteCollection{Name: "käse"},
+		upsert(t, point(1, Payload{"a": int64(1)}), point(2, nil)),
+		DeletePoints{IDs: ids},
+		SetPayload{IDs: ids, Payload: []byte{0x80}, Path: "a.b"},
+		OverwritePayload{IDs: ids, Payload: []byte{0x80}},
+		DeletePayload{IDs: ids, Keys: []string{"a", "b[0].c"}},
+		ClearPayload{IDs: ids},
+		DropTenant{Max: 10},
+		Purge{Max: 1},
+		CheckDigest{},
+	}
+}
+
+var sameValues = cmp.AllowUnexported(Record{}, PointID{})
+
+func TestCommandGivesBackEveryField(t *testing.T) {
+	for _, op := range everyOp(t) {
+		for _, key := range []string{"", "k", strings.Repeat("k", 255)} {
+			want := Command{
+				Tenant: "t", Collection: 1 << 60, Key: key, Time: -3,
+				Limits: tenant.Limits{Version: 9, Vectors: -1, Bytes: 0, Collections: 1 << 40}, Op: op,
+			}
+			if key != "" {
+				want.Hash = [32]byte{1, 31: 2}
+			}
+			data := encode(t, want)
+			got, err := DecodeCommand(data)
+			if err != nil {
+				t.Fatalf("%T: %v", op, err)
+			}
+			if diff := cmp.Diff(want, got, sameValues); diff != "" {
+				t.Fatalf("%T: %s", op, diff)
+			}
+			if CommandTenant(data) != "t" {
+				t.Fatalf("%T: CommandTenant = %q", op, CommandTenant(data))
+			}
+		}
+	}
+}
+
+// What is cut off or added shows, except at the end of an operation that takes
+// the rest of the entry as it is: there a checksum must tell.
+func TestCommandRefusesWhatIsCutShort(t *testing.T) {
+	for _, op := range everyOp(t) {
+		data := encode(t, command(1, op))
+		for n := range data {
+			c, err := DecodeCommand(data[:n])
+			if err == nil && bytes.Equal(encode(t, c), data) {
+				t.Fatalf("%T: the first %d of %d bytes are the whole", op, n, len(data))
+			}
+			if err != nil && CodeOf(err) != DataLoss {
+				t.Fatalf("%T: the first %d bytes: %v", op, n, err)
+			}
+		}
+		for _, at := range []int{0, 1} {
+			bad := bytes.Clone(data)
+			bad[at] = 99
+			if _, err := DecodeCommand(bad); CodeOf(err) != DataLoss {
+				t.Fatalf("%T: byte %d changed: %v", op, at, err)
+			}
+		}
+	}
+}
+
+func TestCommandLimits(t *testing.T) {
+	for _, c := range []Command{
+		{Tenant: tenant.ID(strings.Repeat("t", 256)), Op: CheckDigest{}},
+		{Tenant: "t", Key: strings.Repeat("k", 256), Op: CheckDigest{}},
+		{Tenant: "t"},
+	} {
+		if _, err := EncodeCommand(nil, c); CodeOf(err) != Internal {
+			t.Errorf("encoded: %v", err)
+		}
+	}
+	most := make([]PointID, MaxBatchPoints)
+	for i := range most {
+		most[i] = NumID(uint64(i))
+	}
+	if _, err := DecodeCommand(encode(t, command(1, DeletePoints{IDs: most}))); err != nil {
+		t.Fatal(err)
+	}
+	more := append(most, NumID(1))
+	if _, err := DecodeCommand(encode(t, command(1, DeletePoints{IDs: more}))); CodeOf(err) != DataLoss {
+		t.Fatalf("%d ids: %v", len(more), err)
+	}
+	many := make([]Record, MaxBatchPoints+1)
+	for i := range many {
+		many[i] = record(t, Point{ID: NumID(1)})
+	}
+	if _, err := DecodeCommand(encode(t, command(1, Upsert{Records: many}))); CodeOf(err) != DataLoss {
+		t.Fatalf("%d records: %v", len(many), err)
+	}
+	for _, op := range []Op{Purge{}, DropTenant{}} {
+		if _, err := DecodeCommand(encode(t, command(1, op))); CodeOf(err) != DataLoss {
+			t.Fatalf("%T of nothing: %v", op, err)
+		}
+	}
+}
+
+func FuzzDecodeCommand(f *testing.F) {
+	for _, op := range everyOp(f) {
+		f.Add(encode(f, command(1, op)))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		_ = CommandTenant(b)
+		c, err := DecodeCommand(b)
+		if err != nil {
+			if CodeOf(err) != DataLoss {
+				t.Fatal(err)
+			}
+			return
+		}
+		again, err := EncodeCommand(nil, c)
+		if err != nil {
+			return // a NaN in a configuration, which only a forger writes
+		}
+		back, err := DecodeCommand(again)
+		if err != nil {
+			t.Fatalf("%x became %x: %v", b, again, err)
+		}
+		if twice, err := EncodeCommand(nil, back); err != nil || !bytes.Equal(again, twice) {
+			t.Fatalf("%x became %x, then %x: %v", b, again, twice, err)
+		}
+	})
+}
+
+func FuzzDecodeConfig(f *testing.F) {
+	raw, _ := appendConfig(nil, testConfig())
+	f.Add(raw)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c, err := decodeConfig(b)
+		if err != nil {
+			if CodeOf(err) != DataLoss {
+				t.Fatal(err)
+			}
+			return
+		}
+		again, err := appendConfig(nil, c)
+		if err != nil {
+			return
+		}
+		back, err := decodeConfig(again)
+		if diff := cmp.Diff(c, back); err != nil || diff != "" {
+			t.Fatalf("%x: %v %s", b, err, diff)
+		}
+	})
+}
+
+// FuzzDecodeRows throws bytes at the decoders of every stored row.
+func FuzzDecodeRows(f *testing.F) {
+	f.Add([]byte{1, 1, 'a', 1, 0, 0, 0, 'n'})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s := newMemStore()
+		for bucket := range byte(BucketEnd) {
+			for row := range byte(5) {
+				s.buckets[bucket][string([]byte{row})] = b
+				s.buckets[bucket][string(collectionKey(row, 1))] = b
+				s.buckets[bucket][string(tenantKey(row, alice, "n"))] = b
+				s.buckets[bucket][string(tenantKey(row, alice, ""))] = b
+			}
+			s.buckets[bucket][string(pointKey(nil, 1, 1))] = b
+			s.buckets[bucket][string(idKey(nil, 1, NumID(1)))] = b
+		}
+		for _, op := range everyOp(t) {
+			c := command(1, op)
+			c.Key = "n"
+			s.apply(encode(t, c))
+		}
+		_ = Verify(s)
+		_, _ = ListTrash(s)
+	})
+}
+
+func TestConfigGivesBackEveryField(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := Config{CreatedAt: rapid.Int64().Draw(t, "created")}
+		for range rapid.IntRange(1, 3).Draw(t, "vectors") {
+			want.Vectors = append(want.Vectors, VectorParams{
+				Name:     rapid.String().Draw(t, "name"),
+				Size:     rapid.IntRange(0, 1<<20).Draw(t, "size"),
+				Distance: rapid.SampledFrom(distanceNumbers[1:]).Draw(t, "distance"),
+			})
+		}
+		if rapid.Bool().Draw(t, "extra") {
+			want.Extra = map[string]any{"a": map[string]any{"b": int64(1), "c": 1.0}}
+		}
+		raw, err := appendConfig(nil, want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := decodeConfig(raw)
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Fatal(err, diff)
+		}
+	})
+	if _, err := appendConfig(nil, Config{Vectors: []VectorParams{{Distance: "cosine"}}}); err == nil {
+		t.Fatal("an unknown distance was encoded")
+	}
+}

@@ -1,0 +1,95 @@
+package collection
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestNames(t *testing.T) {
+	l := DefaultLimits()
+	for _, name := range []string{
+		"a", "käse 1.2", "..", "a\\b", "日本", "🐝", strings.Repeat("x", 255), "\u00a0", "e\u0301",
+	} {
+		if err := ValidateName(name, l); err != nil {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	for _, name := range []string{
+		"", strings.Repeat("x", 256), strings.Repeat("é", 128), "a/b", "/", "a\x00", "\n", "\x7f", "\u0085", "a\xff",
+		"\u202e", "a\u200f", "\u2066x", "\u061c",
+	} {
+		err := ValidateName(name, l)
+		if CodeOf(err) != InvalidArgument || ReasonOf(err) != ReasonValidation {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
+func TestConfigValidate(t *testing.T) {
+	l := DefaultLimits()
+	config := func(size int, d Distance, extra map[string]any) Config {
+		return Config{Vectors: []VectorParams{{Size: size, Distance: d}}, Extra: extra}
+	}
+	// An empty string encodes to maxExtraBytes less its letters: 6 of msgpack.
+	fill := func(n int) map[string]any { return map[string]any{"a": strings.Repeat("x", n)} }
+	room := maxExtraBytes - len("\x81\xa1a\xdaLL")
+	for _, c := range []Config{
+		config(1, Cosine, nil), config(l.Dimension, Euclid, nil), config(4, Dot, fill(room)),
+	} {
+		if err := c.Validate(l); err != nil {
+			t.Errorf("%v: %v", c.Vectors, err)
+		}
+	}
+	for _, c := range []Config{
+		config(0, Cosine, nil), config(-1, Cosine, nil), config(l.Dimension+1, Dot, nil), config(4, "", nil),
+		config(4, "cosine", nil), config(4, Dot, fill(room+1)), config(4, Dot, map[string]any{"x": struct{}{}}),
+	} {
+		wantError(t, c.Validate(l), InvalidArgument, ReasonValidation)
+	}
+	for _, c := range []Config{
+		config(4, Manhattan, nil), {}, {Vectors: []VectorParams{{Name: "a", Size: 1, Distance: Dot}}},
+		{Vectors: make([]VectorParams, 2)},
+	} {
+		wantError(t, c.Validate(l), Unimplemented, ReasonNone)
+	}
+	all := config(0, "x", fill(room+1)).Validate(l).Error()
+	for _, part := range []string{"vectors.size", "vectors.distance", "settings"} {
+		if !strings.Contains(all, part) {
+			t.Errorf("%q does not name %s", all, part)
+		}
+	}
+}
+
+func TestDistances(t *testing.T) {
+	for _, d := range distanceNumbers[1:] {
+		if got, err := ParseDistance(string(d)); err != nil || got != d {
+			t.Errorf("ParseDistance(%q) = %q, %v", d, got, err)
+		}
+	}
+	if _, err := ParseDistance("L2"); CodeOf(err) != InvalidArgument {
+		t.Error("L2 is a distance")
+	}
+	if _, known := Distance("").number(); known {
+		t.Error("the empty distance has a number")
+	}
+}
+
+func TestQueryLimits(t *testing.T) {
+	l := DefaultLimits()
+	for _, q := range []Query{{Limit: 1}, {Limit: l.TopK}, {Limit: 1, Offset: l.TopK - 1}, {Limit: 1, Ef: l.Ef}} {
+		if err := q.Validate(l); err != nil {
+			t.Errorf("%+v: %v", q, err)
+		}
+	}
+	for _, q := range []Query{
+		{}, {Limit: -1}, {Limit: l.TopK + 1}, {Limit: 1, Offset: -1}, {Limit: 2, Offset: l.TopK - 1},
+		{Limit: 1 << 62, Offset: 1 << 62}, {Limit: 1, Ef: -1}, {Limit: 1, Ef: l.Ef + 1},
+	} {
+		wantError(t, q.Validate(l), InvalidArgument, ReasonValidation)
+	}
+	for limit, ok := range map[int]bool{0: false, 1: true, l.TopK: true, l.TopK + 1: false} {
+		if err := (ScrollRequest{Limit: limit}).Validate(l); (err == nil) != ok {
+			t.Errorf("scroll of %d: %v", limit, err)
+		}
+	}
+}

@@ -1,0 +1,405 @@
+package collection
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/hivehub/waggle/tenant"
+)
+
+// model is what a partition should hold, written as plainly as can be: no
+// encoding, no counters, no order. Whatever it decides, the Machine must.
+type model struct {
+	time     int64
+	next     uint64
+	live     map[uint64]*modelCollection
+	requests map[modelKey]modelRequest
+}
+
+type modelCollection struct {
+	tenant  tenant.ID
+	name    string
+	created int64
+	points  map[PointID]modelPoint
+}
+
+type modelPoint struct {
+	Version uint64
+	Point   Point
+	bytes   int
+}
+
+type modelKey struct {
+	tenant tenant.ID
+	key    string
+}
+
+type modelRequest struct {
+	hash   [32]byte
+	time   int64
+	answer Answer
+}
+
+func (m *model) clone() *model {
+	c := *m
+	c.requests = maps.Clone(m.requests)
+	c.live = map[uint64]*modelCollection{}
+	for id, mc := range m.live {
+		copied := *mc
+		copied.points = maps.Clone(mc.points)
+		c.live[id] = &copied
+	}
+	return &c
+}
+
+func (m *model) usage(t tenant.ID) (u TenantUsage) {
+	for _, c := range m.live {
+		if c.tenant == t {
+			u.Collections++
+			for _, p := range c.points {
+				u.Points++
+				u.Bytes += uint64(p.bytes)
+			}
+		}
+	}
+	return u
+}
+
+func (m *model) find(t tenant.ID, name string) uint64 {
+	for id, c := range m.live {
+		if c.tenant == t && c.name == name {
+			return id
+		}
+	}
+	return 0
+}
+
+// apply decides an entry. A refusal is named by its code and reason; the model
+// is then thrown away.
+func (m *model) apply(index uint64, c Command) (Answer, string) {
+	earlier := m.time
+	m.time = max(m.time, c.Time)
+	key := modelKey{c.Tenant, c.Key}
+	if q, known := m.requests[key]; known && c.Key != "" && m.time < q.time+idempotencyMs {
+		if q.hash != c.Hash {
+			return Answer{}, "failed_precondition IDEMPOTENCY_REUSED"
+		}
+		m.time = earlier // a repetition changes nothing at all
+		return q.answer, ""
+	}
+	before := m.usage(c.Tenant)
+	answer, refusal := m.perform(index, c)
+	after := m.usage(c.Tenant)
+	for _, q := range [][3]int64{
+		{int64(before.Points), int64(after.Points), c.Limits.Vectors},
+		{int64(before.Bytes), int64(after.Bytes), c.Limits.Bytes},
+		{int64(before.Collections), int64(after.Collections), c.Limits.Collections},
+	} {
+		if refusal == "" && q[2] >= 0 && q[1] > q[0] && q[1] > q[2] {
+			refusal = "resource_exhausted QUOTA_EXCEEDED"
+		}
+	}
+	answer.Index = index
+	if c.Key != "" {
+		m.requests[key] = modelRequest{c.Hash, m.time, answer}
+	}
+	return answer, refusal
+}
+
+func (m *model) perform(index uint64, c Command) (Answer, string) {
+	switch op := c.Op.(type) {
+	case CreateCollection:
+		if m.find(c.Tenant, op.Name) != 0 {
+			return Answer{}, "already_exists "
+		}
+		id := m.next
+		m.next++
+		m.live[id] = &modelCollection{c.Tenant, op.Name, m.time, map[PointID]modelPoint{}}
+		return Answer{Collection: id}, ""
+	case DeleteCollection:
+		id := m.find(c.Tenant, op.Name)
+		delete(m.live, id)
+		return Answer{Collection: id, Existed: id != 0}, ""
+	case CheckDigest:
+		return Answer{}, ""
+	}
+	mc := m.live[c.Collection]
+	if mc == nil || mc.tenant != c.Tenant {
+		return Answer{}, "not_found "
+	}
+	answer := Answer{Collection: c.Collection}
+	put := func(ordinal int, p Point) {
+		raw, err := EncodeRecord(nil, p)
+		if err != nil {
+			panic(err)
+		}
+		mc.points[p.ID] = modelPoint{index<<16 | uint64(ordinal), p, len(raw)}
+		answer.Affected++
+	}
+	edit := func(ids []PointID, fn func(Payload) Payload) {
+		for i, id := range ids {
+			if p, ok := mc.points[id]; ok {
+				p.Point.Payload = fn(p.Point.Payload)
+				put(i, p.Point)
+			}
+		}
+	}
+	switch op := c.Op.(type) {
+	case Upsert:
+		for i, r := range op.Records {
+			payload, _ := r.Payload()
+			put(i, Point{ID: r.ID(), Vector: r.Vector(), Payload: payload})
+		}
+	case DeletePoints:
+		for _, id := range op.IDs {
+			if _, ok := mc.points[id]; ok {
+				delete(mc.points, id)
+				answer.Affected++
+			}
+		}
+	case SetPayload:
+		change, _ := DecodePayload(op.Payload)
+		edit(op.IDs, func(p Payload) Payload {
+			p = maps.Clone(p)
+			for key, v := range change {
+				if p == nil {
+					p = Payload{}
+				}
+				p[key] = v
+			}
+			return p
+		})
+	case OverwritePayload:
+		change, _ := DecodePayload(op.Payload)
+		edit(op.IDs, func(Payload) Payload { return change })
+	case DeletePayload:
+		edit(op.IDs, func(p Payload) Payload {
+			p = maps.Clone(p)
+			for _, key := range op.Keys {
+				delete(p, key)
+			}
+			return p
+		})
+	case ClearPayload:
+		edit(op.IDs, func(Payload) Payload { return nil })
+	}
+	return answer, ""
+}
+
+// anyCommand draws from so few values that they meet.
+func anyCommand(t *rapid.T, m *model) Command {
+	c := Command{
+		Tenant:     rapid.SampledFrom([]tenant.ID{"a", "ab"}).Draw(t, "tenant"),
+		Collection: rapid.Uint64Range(0, m.next).Draw(t, "collection"),
+		Key:        rapid.SampledFrom([]string{"", "", "k", "l"}).Draw(t, "key"),
+		Time:       m.time + rapid.Int64Range(-1000, idempotencyMs*2/3).Draw(t, "elapsed"),
+		Limits: tenant.Limits{
+			Vectors:     rapid.Int64Range(-1, 6).Draw(t, "vectors"),
+			Bytes:       rapid.SampledFrom([]int64{-1, -1, 0, 60, 120}).Draw(t, "bytes"),
+			Collections: rapid.Int64Range(-1, 3).Draw(t, "collections"),
+		},
+	}
+	if c.Key != "" {
+		c.Hash[0] = rapid.SampledFrom([]byte{1, 1, 1, 2}).Draw(t, "hash")
+	}
+	// Mostly a collection of the tenant's own.
+	own := []uint64{}
+	for id, mc := range m.live {
+		if mc.tenant == c.Tenant {
+			own = append(own, id)
+		}
+	}
+	if slices.Sort(own); len(own) > 0 && rapid.IntRange(0, 9).Draw(t, "own") > 0 {
+		c.Collection = rapid.SampledFrom(own).Draw(t, "collection")
+	}
+	c.Op = anyOp(t)
+	return c
+}
+
+func anyOp(t *rapid.T) Op {
+	someID := rapid.SampledFrom([]PointID{NumID(0), NumID(1), NumID(2), UUID([16]byte{}), UUID([16]byte{1})})
+	ids := func() []PointID { return rapid.SliceOfN(someID, 0, 4).Draw(t, "ids") }
+	name := func() string { return rapid.SampledFrom([]string{"x", "y", "xy"}).Draw(t, "name") }
+	payload := func() Payload {
+		p := Payload(rapid.MapOfN(rapid.SampledFrom([]string{"a", "b"}), rapid.Just[any]("v"), 0, 2).Draw(t, "payload"))
+		if len(p) == 0 {
+			return nil
+		}
+		return p
+	}
+	encoded := func() []byte {
+		raw, err := encodePayload(payload(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw
+	}
+	switch kind := rapid.IntRange(0, 11).Draw(t, "op"); kind {
+	case 0, 1:
+		return CreateCollection{Name: name(), Config: testConfig()}
+	case 2:
+		return DeleteCollection{Name: name()}
+	case 3:
+		return DeletePoints{IDs: ids()}
+	case 4:
+		return SetPayload{IDs: ids(), Payload: encoded()}
+	case 5:
+		return OverwritePayload{IDs: ids(), Payload: encoded()}
+	case 6:
+		return DeletePayload{IDs: ids(), Keys: []string{"a"}}
+	case 7:
+		return ClearPayload{IDs: ids()}
+	case 8:
+		return CheckDigest{}
+	}
+	op := Upsert{}
+	for _, id := range ids() {
+		raw, err := EncodeRecord(nil, Point{ID: id, Payload: payload()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := DecodeRecord(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		op.Records = append(op.Records, r)
+	}
+	return op
+}
+
+func refusalOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s %s", CodeOf(err), ReasonOf(err))
+}
+
+func TestMachineAgainstModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := &model{next: 1, live: map[uint64]*modelCollection{}, requests: map[modelKey]modelRequest{}}
+		s := newMemStore()
+		live := map[uint64]map[uint64]PointID{} // what a live index knows: the fold of the events
+		var log [][]byte
+		var last uint64
+		for range rapid.IntRange(1, 60).Draw(t, "entries") {
+			var c Command
+			if trash, _ := ListTrash(s); len(trash) > 0 && rapid.Bool().Draw(t, "purge") {
+				c = Command{Collection: trash[0].Collection, Op: Purge{Max: rapid.IntRange(1, 4).Draw(t, "max")}}
+			} else {
+				c = anyCommand(t, m)
+			}
+			data, err := EncodeCommand(nil, c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			log = append(log, data)
+			state := s.state()
+			out := s.apply(data)
+			if err := Verify(s); err != nil {
+				t.Fatal(err)
+			}
+			if _, purge := c.Op.(Purge); purge {
+				m.time = max(m.time, c.Time)
+				if out.Err != nil || len(out.Events) > 0 {
+					t.Fatal(out.Err, out.Events)
+				}
+				continue
+			}
+			attempt := m.clone()
+			answer, refusal := attempt.apply(s.index, c)
+			if got := refusalOf(out.Err); got != refusal {
+				t.Fatalf("%+v: refused with %q, want %q (%v)", c, got, refusal, out.Err)
+			}
+			if refusal != "" {
+				if s.state() != state || out.Events != nil {
+					t.Fatalf("%+v was refused and changed something", c)
+				}
+				continue
+			}
+			m = attempt
+			if out.Answer != any(answer) {
+				t.Fatalf("%+v: answered %+v, want %+v", c, out.Answer, answer)
+			}
+			last = foldEvents(t, live, out.Events, last)
+			compare(t, s, m, live)
+		}
+		replay(t, s, log)
+	})
+}
+
+// foldEvents takes an entry's events into a live index of ids by version.
+// Versions rise from entry to entry and within one.
+func foldEvents(t *rapid.T, live map[uint64]map[uint64]PointID, events []Event, last uint64) uint64 {
+	for _, e := range events {
+		if e.Kind == EventDrop {
+			delete(live, e.Collection)
+			continue
+		}
+		if e.Kind == EventUpsert && e.Version <= last {
+			t.Fatalf("version %x after %x", e.Version, last)
+		}
+		c := live[e.Collection]
+		if c == nil {
+			c = map[uint64]PointID{}
+			live[e.Collection] = c
+		}
+		if e.Old != 0 && c[e.Old] != e.ID {
+			t.Fatalf("event %+v replaces version of %v", e, c[e.Old])
+		}
+		delete(c, e.Old)
+		if e.Kind == EventUpsert {
+			last = e.Version
+			c[e.Version] = e.ID
+		}
+	}
+	return last
+}
+
+// compare holds the store, and the fold of its events, against the model.
+func compare(t *rapid.T, s *memStore, m *model, live map[uint64]map[uint64]PointID) {
+	for _, id := range []tenant.ID{"a", "ab"} {
+		used, err := Usage(s, id)
+		counted, countErr := Recount(s, id)
+		if want := m.usage(id); used != want || counted != want || err != nil || countErr != nil {
+			t.Fatalf("tenant %s: counters %+v, recount %+v, model %+v", id, used, counted, want)
+		}
+	}
+	for id, mc := range m.live {
+		info, ok, err := LookupCollection(s, mc.tenant, mc.name)
+		if err != nil || !ok || info.ID != id || info.Config.CreatedAt != mc.created || info.Points != uint64(len(mc.points)) {
+			t.Fatalf("collection %d: %+v, %v, %v", id, info, ok, err)
+		}
+		got := map[PointID]modelPoint{}
+		err = ScanPoints(s, id, 0, func(version uint64, rec Record) bool {
+			payload, err := rec.Payload()
+			if err != nil || live[id][version] != rec.ID() {
+				t.Fatalf("version %x: %v, live index says %v", version, err, live[id][version])
+			}
+			got[rec.ID()] = modelPoint{version, Point{ID: rec.ID(), Vector: rec.Vector(), Payload: payload}, len(rec.Bytes())}
+			return true
+		})
+		same := cmp.AllowUnexported(modelPoint{}, PointID{})
+		empty := cmp.Transformer("empty", func(p Payload) map[string]any { // nil and empty are the same payload
+			return maps.Collect(maps.All(p))
+		})
+		if diff := cmp.Diff(mc.points, got, same, empty); diff != "" || err != nil || len(live[id]) != len(got) {
+			t.Fatalf("collection %d: %v, %d in the live index\n%s", id, err, len(live[id]), diff)
+		}
+	}
+}
+
+// replay applies the log to another store: the bytes must be the same.
+func replay(t *rapid.T, s *memStore, log [][]byte) {
+	again := newMemStore()
+	for _, data := range log {
+		again.apply(data)
+	}
+	if again.state() != s.state() {
+		t.Fatal("the same log gave another state")
+	}
+}
