@@ -1,0 +1,55 @@
+// Package nodelog is the durability point of a node: one append-only log, in
+// segment files, for the raft groups of all its partitions. One Write is one
+// flush: one write and one sync for everything that waits, whichever group it
+// belongs to. The package owns the files in its directory. It never decides
+// which entries are committed, and it never retries a failed write or sync.
+//
+// # Format
+//
+// A segment is a file "%016x.seg", named by the number of its first batch and
+// reserved in full when it is made. It holds batches, each a multiple of 4096
+// bytes long, so that writing one never touches a page of another; what
+// follows the last one is zero. A batch is one flush. Numbers are
+// little-endian, checksums are CRC-32C, sizes are in bytes.
+//
+//	batch    | header | records ... | zeros | trailer |
+//
+//	header   | fixed 40 | row 48 ... | u32 CRC of the header |
+//	fixed    | u32 magic "WNLh" or "WNLt" | u16 version 1 | u16 flags | u64 log id |
+//	         | u64 number | u64 size of the batch | u32 CRC of the batch before | u32 rows |
+//	row      | u64 group | u64 first index | u64 last index (both 0: no entries) |
+//	         | u64 number of the batch with the group's previous row, 0 = none |
+//	         | u64 offset in the batch and | u64 size of the row's records |
+//	trailer  | row 48 ... | fixed 40 | u32 CRC of all before the trailer |
+//	         | u32 CRC of the trailer: "the CRC of the batch" |
+//
+//	record   | u32 CRC of what follows | u32 size of data | u8 kind | u8 entry type | u16 0 |
+//	         | u64 group | u64 index | u64 term | data |
+//	 entry   kind 1: data is the entry's
+//	 hard    kind 2: index is the commit index, data | u64 vote |
+//	 start   kind 3: the group's log begins anew after (index, term)
+//	 group   kind 4, in heads: index and term are of the group's last entry, data
+//	         | u64 start index | u64 start term | u64 number of the batch with its latest row |
+//	         | u64 hard term | u64 hard vote | u64 hard commit | u64 flags: 1 hard state set, 2 lost |
+//
+// A segment begins with a head (flag 1), twice: a batch without rows that says
+// how each group stands, so that older segments can be removed. It is durable,
+// in the file and in the directory, before the batch that follows is written.
+// Numbers go up by one; both copies of a head have the same one. The log id is
+// random and secret: no tenant can write data that looks like a batch.
+//
+// # Recovery
+//
+// A batch is written when the one before is durable. So a bad batch that
+// nothing valid follows was never acknowledged: it is torn and cut off. A bad
+// batch that a valid header or trailer with a greater number follows is
+// corruption. Every record and both tables have checksums, so it stops only
+// the groups whose records are hurt, and when neither table can be read, the
+// groups that cannot be shown to have no row in it (each row and each head
+// names the batch of the group's previous row). A stopped group has an Err,
+// which later heads repeat, until it starts anew; all others serve.
+//
+// Rejected: entries as protobuf (half the speed of the hot path); one log per
+// group (a sync each); batches at 512 bytes (a torn write of one could hurt the
+// batch before on disks with 4096-byte sectors).
+package nodelog

@@ -1,0 +1,263 @@
+package nodelog
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+
+	"go.etcd.io/raft/v3/raftpb"
+)
+
+const (
+	pageBytes   = 4096 // batches begin and end at multiples of it
+	headerMagic = uint32('W') | 'N'<<8 | 'L'<<16 | 'h'<<24
+	trailMagic  = uint32('W') | 'N'<<8 | 'L'<<16 | 't'<<24
+	version     = 1
+	flagHead    = 1
+
+	fixedBytes  = 40
+	rowBytes    = 48
+	recordBytes = 36 // before the data
+	voteBytes   = 8
+	groupBytes  = 56
+
+	dataBytesMax  = 1 << 30 // of one entry
+	batchBytesMax = 1 << 40
+)
+
+const (
+	kindEntry = iota + 1
+	kindHard
+	kindStart
+	kindGroup
+)
+
+const (
+	groupHasHard = 1 << iota
+	groupLost
+)
+
+var (
+	castagnoli = crc32.MakeTable(crc32.Castagnoli)
+	le         = binary.LittleEndian
+)
+
+// frame is what a batch's header and trailer both say.
+type frame struct {
+	flags    uint16
+	id       uint64 // of the log
+	number   uint64
+	bytes    uint64
+	previous uint32 // CRC of the batch before
+	rows     []row
+}
+
+// row says what a batch holds for one group.
+type row struct {
+	group       uint64
+	first, last uint64 // 0, 0 = no entries
+	previous    uint64 // number of the batch with the group's row before
+	offset      uint64 // in the batch
+	bytes       uint64
+}
+
+func headerBytes(rows int) int { return fixedBytes + rows*rowBytes + 4 }
+
+func trailerBytes(rows int) int { return rows*rowBytes + fixedBytes + 8 }
+
+// batchBytes is the size of a batch with records of the given size.
+func batchBytes(rows, records int) int {
+	n := headerBytes(rows) + records + trailerBytes(rows)
+	return (n + pageBytes - 1) / pageBytes * pageBytes
+}
+
+func appendFixed(b []byte, magic uint32, f *frame) []byte {
+	b = le.AppendUint32(b, magic)
+	b = le.AppendUint16(b, version)
+	b = le.AppendUint16(b, f.flags)
+	b = le.AppendUint64(b, f.id)
+	b = le.AppendUint64(b, f.number)
+	b = le.AppendUint64(b, f.bytes)
+	b = le.AppendUint32(b, f.previous)
+	return le.AppendUint32(b, uint32(len(f.rows)))
+}
+
+func appendRows(b []byte, rows []row) []byte {
+	for i := range rows {
+		r := &rows[i]
+		for _, v := range [...]uint64{r.group, r.first, r.last, r.previous, r.offset, r.bytes} {
+			b = le.AppendUint64(b, v)
+		}
+	}
+	return b
+}
+
+// appendHeader begins a batch in b, which is empty.
+func appendHeader(b []byte, f *frame) []byte {
+	b = appendRows(appendFixed(b, headerMagic, f), f.rows)
+	return le.AppendUint32(b, crc32.Checksum(b, castagnoli))
+}
+
+// appendTrailer ends the batch b and returns it with its CRC. It needs b to
+// have room for f.bytes.
+func appendTrailer(b []byte, f *frame) ([]byte, uint32) {
+	at := int(f.bytes) - trailerBytes(len(f.rows))
+	records := len(b)
+	b = b[:at]
+	clear(b[records:])
+	body := crc32.Checksum(b, castagnoli)
+	b = appendFixed(appendRows(b, f.rows), trailMagic, f)
+	b = le.AppendUint32(b, body)
+	crc := crc32.Checksum(b[at:], castagnoli)
+	return le.AppendUint32(b, crc), crc
+}
+
+// decodeFixed reads a frame's fixed part and the number of its rows. It
+// checks no checksum.
+func decodeFixed(b []byte, magic uint32) (f frame, rows int, ok bool) {
+	if len(b) < fixedBytes || le.Uint32(b) != magic || le.Uint16(b[4:]) != version {
+		return f, 0, false
+	}
+	f.flags = le.Uint16(b[6:])
+	f.id = le.Uint64(b[8:])
+	f.number = le.Uint64(b[16:])
+	f.bytes = le.Uint64(b[24:])
+	f.previous = le.Uint32(b[32:])
+	n := le.Uint32(b[36:])
+	ok = f.bytes%pageBytes == 0 && f.bytes <= batchBytesMax && uint64(batchBytes(int(n), 0)) <= f.bytes && f.number > 0
+	return f, int(n), ok
+}
+
+// decodeTrailer reads the trailer with which b ends, the CRC of what is before
+// it, and its own.
+func decodeTrailer(b []byte) (f frame, body, crc uint32, ok bool) {
+	at := len(b) - fixedBytes - 8
+	f, rows, ok := decodeFixed(b[at:], trailMagic)
+	begin := at - rows*rowBytes
+	if !ok || begin < 0 {
+		return f, 0, 0, false
+	}
+	body, crc = le.Uint32(b[len(b)-8:]), le.Uint32(b[len(b)-4:])
+	f.rows = decodeRows(b[begin:], rows)
+	return f, body, crc, crc == crc32.Checksum(b[begin:len(b)-4], castagnoli)
+}
+
+// decodeRows reads the table at the beginning of b, which is long enough.
+func decodeRows(b []byte, n int) []row {
+	rows := make([]row, n)
+	for i := range rows {
+		v := b[i*rowBytes:]
+		rows[i] = row{le.Uint64(v), le.Uint64(v[8:]), le.Uint64(v[16:]), le.Uint64(v[24:]), le.Uint64(v[32:]), le.Uint64(v[40:])}
+	}
+	return rows
+}
+
+// record is one decoded record. Its data is part of what it was decoded from.
+type record struct {
+	kind      uint8
+	entryType uint8
+	group     uint64
+	Position
+	data []byte
+}
+
+func (r *record) size() int { return recordBytes + len(r.data) }
+
+// appendRecord appends a record whose data is d.
+func appendRecord(b []byte, r record) []byte {
+	at := len(b)
+	b = le.AppendUint32(b, 0)
+	b = le.AppendUint32(b, uint32(len(r.data)))
+	b = append(b, r.kind, r.entryType, 0, 0)
+	b = le.AppendUint64(b, r.group)
+	b = le.AppendUint64(b, r.Index)
+	b = le.AppendUint64(b, r.Term)
+	b = append(b, r.data...)
+	le.PutUint32(b[at:], crc32.Checksum(b[at+4:], castagnoli))
+	return b
+}
+
+func appendEntry(b []byte, group uint64, e *raftpb.Entry) []byte {
+	return appendRecord(b, record{kindEntry, uint8(e.GetType()), group, Position{e.GetIndex(), e.GetTerm()}, e.Data})
+}
+
+func appendHard(b []byte, group uint64, hs hardState) []byte {
+	var vote [voteBytes]byte
+	le.PutUint64(vote[:], hs.vote)
+	return appendRecord(b, record{kindHard, 0, group, Position{hs.commit, hs.term}, vote[:]})
+}
+
+func appendStart(b []byte, group uint64, p Position) []byte {
+	return appendRecord(b, record{kindStart, 0, group, p, nil})
+}
+
+// standing is how a group stands at the head of a segment.
+type standing struct {
+	last, start Position
+	batch       uint64 // number of the batch with the group's latest row
+	hard        hardState
+	hasHard     bool
+	lost        bool
+}
+
+func appendStanding(b []byte, group uint64, s standing) []byte {
+	var flags uint64
+	if s.hasHard {
+		flags |= groupHasHard
+	}
+	if s.lost {
+		flags |= groupLost
+	}
+	data := make([]byte, 0, groupBytes)
+	for _, v := range [...]uint64{s.start.Index, s.start.Term, s.batch, s.hard.term, s.hard.vote, s.hard.commit, flags} {
+		data = le.AppendUint64(data, v)
+	}
+	return appendRecord(b, record{kindGroup, 0, group, s.last, data})
+}
+
+func (r *record) standing() standing {
+	v := func(i int) uint64 { return le.Uint64(r.data[8*i:]) }
+	return standing{
+		last: r.Position, start: Position{v(0), v(1)}, batch: v(2), hard: hardState{v(3), v(4), v(5)},
+		hasHard: v(6)&groupHasHard != 0, lost: v(6)&groupLost != 0,
+	}
+}
+
+func (r *record) hard() hardState {
+	return hardState{term: r.Term, vote: le.Uint64(r.data), commit: r.Index}
+}
+
+var errRecord = errors.New("record is damaged")
+
+// decodeRecord reads the record at the beginning of b. No error means that it
+// is whole and of a kind and shape that was written.
+func decodeRecord(b []byte) (r record, err error) {
+	if len(b) < recordBytes {
+		return r, errRecord
+	}
+	size := le.Uint32(b[4:])
+	if uint64(size) > uint64(len(b)-recordBytes) {
+		return r, errRecord
+	}
+	b = b[:recordBytes+int(size)]
+	if le.Uint32(b) != crc32.Checksum(b[4:], castagnoli) {
+		return r, errRecord
+	}
+	r = record{b[8], b[9], le.Uint64(b[12:]), Position{le.Uint64(b[20:]), le.Uint64(b[28:])}, b[recordBytes:len(b):len(b)]}
+	ok := false
+	switch r.kind {
+	case kindEntry:
+		ok = true
+	case kindHard:
+		ok = size == voteBytes
+	case kindStart:
+		ok = size == 0
+	case kindGroup:
+		ok = size == groupBytes
+	}
+	if !ok {
+		return r, fmt.Errorf("record of kind %d with %d bytes", r.kind, size)
+	}
+	return r, nil
+}
