@@ -38,6 +38,7 @@ type Op interface {
 type Birth struct {
 	ClusterID   ClusterID `msgpack:"id"`
 	Partitions  uint32    `msgpack:"p"`
+	SecretSum   KeyHash   `msgpack:"ss"`
 	OperatorKey NewKey    `msgpack:"ok"`
 	TenantKey   NewKey    `msgpack:"tk"`
 }

@@ -63,7 +63,9 @@ func (d *Directory) reset() {
 	d.mu.keys = map[keySlot]*keyEntry{}
 }
 
-// Load replaces the whole content by what r holds. No entry of the system
+// Load replaces the whole content by what r holds. It refuses with
+// FAILED_PRECONDITION when the hasher's secret is not the cluster's: no key
+// would be found, and every client would be told that its key is wrong. No entry of the system
 // group may be applied meanwhile: a change observed before Load has read it
 // would be lost.
 func (d *Directory) Load(r Reader) error {
@@ -73,6 +75,9 @@ func (d *Directory) Load(r Reader) error {
 		return fmt.Errorf("load cluster record: %w", err)
 	}
 	if born {
+		if cluster.SecretSum != d.hasher.SecretSum() {
+			return errorf(CodeFailedPrecondition, "the cluster secret is not the one that cluster %s was born with", cluster.ID)
+		}
 		change.Cluster = &cluster
 	}
 	if change.Plans, err = list[tenant.Plan](r, tagPlan); err != nil {

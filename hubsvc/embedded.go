@@ -56,7 +56,7 @@ type FirstKeys struct {
 // no edge would accept.
 func (e *Embedded) Birth(ctx context.Context, o BirthOptions) (Cluster, FirstKeys, error) {
 	keys := FirstKeys{Operator: o.OperatorKey, Tenant: o.TenantKey}
-	op := &Birth{Partitions: o.Partitions}
+	op := &Birth{Partitions: o.Partitions, SecretSum: e.hasher.SecretSum()}
 	rand.Read(op.ClusterID[:])
 	var err error
 	if op.OperatorKey, err = e.firstKey(&keys.Operator, "operator"); err != nil {

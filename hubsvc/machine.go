@@ -92,7 +92,10 @@ func (a *apply) birth(op *Birth) (any, error) {
 	if err := a.mustBeFree([]byte{tagCluster}, "the cluster is already born"); err != nil {
 		return nil, err
 	}
-	cluster := Cluster{ID: op.ClusterID, Partitions: op.Partitions, Created: a.now, Index: a.change.Index}
+	cluster := Cluster{
+		ID: op.ClusterID, Partitions: op.Partitions, SecretSum: op.SecretSum,
+		Created: a.now, Index: a.change.Index,
+	}
 	if err := a.tx.Put(Bucket, []byte{tagCluster}, encodeRecord(cluster)); err != nil {
 		return nil, err
 	}
@@ -193,8 +196,12 @@ func (a *apply) createKey(op *CreateKey) (any, error) {
 // makeRoom keeps a tenant's key records at KeysPerTenantMax: the key revoked
 // first is forgotten first, a good key never.
 func (a *apply) makeRoom(t tenant.ID) error {
+	ids, err := keyIDsOf(a.tx, t)
+	if err != nil || len(ids) < KeysPerTenantMax {
+		return err
+	}
 	keys, err := keysOf(a.tx, t)
-	if err != nil || len(keys) < KeysPerTenantMax {
+	if err != nil {
 		return err
 	}
 	oldest := -1

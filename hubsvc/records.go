@@ -16,8 +16,9 @@ func (id ClusterID) String() string { return hex.EncodeToString(id[:]) }
 type Cluster struct {
 	ID         ClusterID `msgpack:"id"`
 	Partitions uint32    `msgpack:"p"`
-	Created    int64     `msgpack:"t"` // unix ms
-	Index      uint64    `msgpack:"i"` // log index of the birth
+	SecretSum  KeyHash   `msgpack:"ss"` // KeyHasher.SecretSum of the cluster's secret
+	Created    int64     `msgpack:"t"`  // unix ms
+	Index      uint64    `msgpack:"i"`  // log index of the birth
 }
 
 // Status says whether a tenant is served.

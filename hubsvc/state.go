@@ -118,9 +118,9 @@ func list[R any](r Reader, tag byte) ([]R, error) {
 	return records, nil
 }
 
-// keysOf returns the records of t's keys, revoked ones too, in the order of
-// their ids; the operator's for "".
-func keysOf(r Reader, t tenant.ID) ([]Key, error) {
+// keyIDsOf returns the ids of t's keys, revoked ones too, in their order; the
+// operator's for "".
+func keyIDsOf(r Reader, t tenant.ID) ([]tenant.KeyID, error) {
 	var ids []tenant.KeyID
 	from := tenantKeyPrefix(t)
 	to := append(recordKey(tagTenantKey, t), 1)
@@ -128,6 +128,12 @@ func keysOf(r Reader, t tenant.ID) ([]Key, error) {
 		ids = append(ids, tenant.KeyID(key[len(from):]))
 		return true
 	})
+	return ids, err
+}
+
+// keysOf returns the records of the keys that keyIDsOf names.
+func keysOf(r Reader, t tenant.ID) ([]Key, error) {
+	ids, err := keyIDsOf(r, t)
 	if err != nil {
 		return nil, err
 	}

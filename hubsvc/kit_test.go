@@ -1,0 +1,144 @@
+package hubsvc
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hivehub/waggle/tenant"
+)
+
+// memTxn is a store of one bucket with rollback.
+type memTxn struct {
+	state map[string][]byte // committed
+	work  map[string][]byte // of the running entry
+	fail  error             // what every read answers, when set
+}
+
+func newMemTxn() *memTxn { return &memTxn{state: map[string][]byte{}, work: map[string][]byte{}} }
+
+func (m *memTxn) Get(bucket byte, key []byte) ([]byte, error) {
+	mustBeHub(bucket)
+	return m.work[string(key)], m.fail
+}
+
+func (m *memTxn) Scan(bucket byte, from, to []byte, fn func(key, value []byte) bool) error {
+	mustBeHub(bucket)
+	for _, k := range slices.Sorted(maps.Keys(m.work)) {
+		if bytes.Compare([]byte(k), from) >= 0 && bytes.Compare([]byte(k), to) < 0 && !fn([]byte(k), m.work[k]) {
+			break
+		}
+	}
+	return m.fail
+}
+
+func (m *memTxn) Put(bucket byte, key, value []byte) error {
+	mustBeHub(bucket)
+	if len(value) == 0 {
+		panic("empty value")
+	}
+	m.work[string(key)] = value
+	return nil
+}
+
+func (m *memTxn) Delete(bucket byte, key []byte) error {
+	mustBeHub(bucket)
+	delete(m.work, string(key))
+	return nil
+}
+
+func (m *memTxn) AppliedIndex() uint64 { return 0 }
+func (m *memTxn) Close()               {}
+
+func mustBeHub(bucket byte) {
+	if bucket != Bucket {
+		panic("the hub left its bucket")
+	}
+}
+
+// end keeps or drops what the entry did.
+func (m *memTxn) end(err error) {
+	if err == nil {
+		m.state = maps.Clone(m.work)
+	} else {
+		m.work = maps.Clone(m.state)
+	}
+}
+
+// group is a system group that decides at once.
+type group struct {
+	mu       sync.Mutex
+	tx       *memTxn
+	machine  *Machine
+	index    uint64
+	barriers int
+	err      error // what Propose answers instead of deciding
+}
+
+func (g *group) Propose(_ context.Context, data []byte) (any, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.err != nil {
+		return nil, g.err
+	}
+	g.index++
+	answer, err := g.machine.Apply(g.tx, g.index, data)
+	g.tx.end(err)
+	return answer, err
+}
+
+func (g *group) ReadBarrier(context.Context) error { g.barriers++; return g.err }
+func (g *group) View() (View, error)               { return g.tx, nil }
+
+var testSecret = []byte("a secret of a test")
+
+// newHub returns an unborn hub whose clock stands still.
+func newHub(t testing.TB) (*Embedded, *group) {
+	t.Helper()
+	clock := func() time.Time { return time.UnixMilli(1_700_000_000_000) }
+	d := NewDirectory(NewKeyHasher(testSecret), clock)
+	g := &group{tx: newMemTxn(), machine: NewMachine(d.Observe)}
+	return NewEmbedded(d, g), g
+}
+
+// bornHub returns a hub after its birth.
+func bornHub(t testing.TB) (*Embedded, *group, FirstKeys) {
+	t.Helper()
+	hub, g := newHub(t)
+	_, keys, err := hub.Birth(context.Background(), BirthOptions{Partitions: 64})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hub, g, keys
+}
+
+func wantCode(t testing.TB, err error, code Code) {
+	t.Helper()
+	var e *Error
+	if !errors.As(err, &e) || e.Code != code {
+		t.Errorf("got %v, want %s", err, code)
+	}
+}
+
+func mustCreate(t testing.TB, hub *Embedded, plan string) Tenant {
+	t.Helper()
+	ten, err := hub.CreateTenant(context.Background(), "acme", plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ten
+}
+
+func mustKey(t testing.TB, hub *Embedded, id tenant.ID, p tenant.Permission) (Key, string) {
+	t.Helper()
+	k, plain, err := hub.CreateKey(context.Background(), id, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k, plain
+}

@@ -1,0 +1,242 @@
+package hubsvc
+
+import (
+	"encoding/hex"
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/hivehub/waggle/tenant"
+)
+
+var (
+	someKey  = NewKey{ID: "k_1", Hash: KeyHash{1, 2, 3}, Prefix: "hh_live_abcd", Test: true}
+	otherKey = NewKey{ID: "k_2", Hash: KeyHash{4}, Prefix: "hh_live_efgh"}
+)
+
+// commands has one command of every op, and its bytes in the log. The bytes
+// may never change: logs have them.
+var commands = []struct {
+	cmd    Command
+	golden string
+}{
+	{Command{1000, &Birth{ClusterID: ClusterID{9}, Partitions: 64, SecretSum: KeyHash{8}, OperatorKey: someKey, TenantKey: otherKey}}, "010100000000000003e885a26964c41009000000000000000000000000000000a170ce00000040a27373c4200800000000000000000000000000000000000000000000000000000000000000a26f6b84a26964a36b5f31a168c4200102030000000000000000000000000000000000000000000000000000000000a27078ac68685f6c6976655f61626364a27473c3a2746b84a26964a36b5f32a168c4200400000000000000000000000000000000000000000000000000000000000000a27078ac68685f6c6976655f65666768a27473c2"},
+	{Command{1001, &CreateTenant{ID: "acme", Name: "Acme", Plan: "pro"}}, "010200000000000003e983a26964a461636d65a16ea441636d65a2706ca370726f"},
+	{Command{1002, &DeleteTenant{ID: "acme"}}, "010300000000000003ea81a26964a461636d65"},
+	{Command{1003, &TenantPurged{ID: "acme"}}, "010400000000000003eb81a26964a461636d65"},
+	{Command{1004, &CreateKey{Tenant: "acme", Permission: tenant.MCP, Key: someKey}}, "010500000000000003ec83a2746ea461636d65a2706da34d4350a16b84a26964a36b5f31a168c4200102030000000000000000000000000000000000000000000000000000000000a27078ac68685f6c6976655f61626364a27473c3"},
+	{Command{1005, &RevokeKey{ID: "k_1"}}, "010600000000000003ed81a26964a36b5f31"},
+}
+
+func TestCommandCodec(t *testing.T) {
+	for i, tc := range commands {
+		data := EncodeCommand(tc.cmd)
+		if got := hex.EncodeToString(data); got != tc.golden {
+			t.Errorf("%T is now %s", tc.cmd.Op, got)
+		}
+		back, err := DecodeCommand(data)
+		if diff := cmp.Diff(tc.cmd, back); err != nil || diff != "" {
+			t.Errorf("%T: %v\n%s", tc.cmd.Op, err, diff)
+		}
+		if int(tc.cmd.Op.code()) != i+1 {
+			t.Errorf("%T has the code %d", tc.cmd.Op, tc.cmd.Op.code())
+		}
+		for n := range data {
+			if _, err := DecodeCommand(data[:n]); err == nil {
+				t.Errorf("%T cut to %d bytes decodes", tc.cmd.Op, n)
+			}
+		}
+		if _, err := DecodeCommand(append(slices.Clone(data), 0)); err == nil {
+			t.Errorf("%T with a byte too many decodes", tc.cmd.Op)
+		}
+	}
+	if newOp(byte(len(commands)+1)) != nil {
+		t.Error("an op is not in the list of this test")
+	}
+}
+
+func FuzzDecodeCommand(f *testing.F) {
+	for _, tc := range commands {
+		f.Add(EncodeCommand(tc.cmd))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		cmd, err := DecodeCommand(data)
+		if err != nil {
+			return
+		}
+		back, err := DecodeCommand(EncodeCommand(cmd))
+		if diff := cmp.Diff(cmd, back); err != nil || diff != "" {
+			t.Errorf("%v\n%s", err, diff)
+		}
+		_ = cmd.Op.validate()
+	})
+}
+
+func FuzzDecodeRecord(f *testing.F) {
+	f.Add(encodeRecord(Tenant{ID: "a", Status: Active}))
+	f.Add(encodeRecord(Key{ID: "k", Permission: tenant.Admin}))
+	f.Add(encodeRecord(Cluster{Partitions: 64}))
+	f.Add(encodeRecord(tenant.Plans()[0]))
+	f.Fuzz(func(_ *testing.T, data []byte) {
+		_, _ = decodeRecord[Tenant](data)
+		_, _ = decodeRecord[Key](data)
+		_, _ = decodeRecord[Cluster](data)
+		_, _ = decodeRecord[tenant.Plan](data)
+	})
+}
+
+func TestMachineRefusesWithoutATrace(t *testing.T) {
+	_, g, _ := bornHub(t)
+	seen := 0
+	m := NewMachine(func(Change) { seen++ })
+	apply := func(op Op) error {
+		g.index++
+		_, err := m.Apply(g.tx, g.index, EncodeCommand(Command{Time: 5, Op: op}))
+		g.tx.end(err)
+		return err
+	}
+	if err := apply(&CreateTenant{ID: "acme", Name: "a", Plan: "free"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := apply(&CreateKey{Tenant: "acme", Permission: tenant.Admin, Key: someKey}); err != nil {
+		t.Fatal(err)
+	}
+	before := g.tx.state
+	same := someKey
+	same.ID = "k_9"
+	for _, tc := range []struct {
+		op   Op
+		code Code
+	}{
+		{&Birth{ClusterID: ClusterID{1}, Partitions: 64, OperatorKey: someKey, TenantKey: otherKey}, CodeAlreadyExists},
+		{&CreateTenant{ID: "acme", Name: "b", Plan: "pro"}, CodeAlreadyExists},
+		{&CreateTenant{ID: "Acme", Name: "b", Plan: "pro"}, CodeInvalidRequest},
+		{&CreateTenant{ID: "b", Name: "b", Plan: "gold"}, CodeInvalidRequest},
+		{&DeleteTenant{ID: "absent"}, CodeNotFound},
+		{&TenantPurged{ID: "absent"}, CodeNotFound},
+		{&TenantPurged{ID: "acme"}, CodeFailedPrecondition},
+		{&CreateKey{Tenant: "absent", Permission: tenant.Admin, Key: otherKey}, CodeNotFound},
+		{&CreateKey{Tenant: "acme", Permission: "ROOT", Key: otherKey}, CodeInvalidRequest},
+		{&CreateKey{Tenant: "acme", Permission: tenant.Admin, Key: NewKey{ID: "k_9"}}, CodeInvalidRequest},
+		{&CreateKey{Tenant: "acme", Permission: tenant.Admin, Key: someKey}, CodeAlreadyExists},
+		{&CreateKey{Tenant: "acme", Permission: tenant.Admin, Key: same}, CodeAlreadyExists},
+		{&RevokeKey{ID: "absent"}, CodeNotFound},
+	} {
+		wantCode(t, apply(tc.op), tc.code)
+		if diff := cmp.Diff(before, g.tx.state); diff != "" {
+			t.Errorf("%T left a trace:\n%s", tc.op, diff)
+		}
+	}
+	if seen != 2 {
+		t.Errorf("%d changes observed, 2 commands applied", seen)
+	}
+	_, err := m.Apply(g.tx, g.index+1, []byte("garbage of a log"))
+	wantCode(t, err, CodeDataLoss)
+	g.tx.fail = errors.New("page is corrupt")
+	for _, tc := range commands {
+		_, err := m.Apply(g.tx, g.index+1, EncodeCommand(tc.cmd))
+		wantCode(t, err, CodeDataLoss)
+		if !errors.Is(err, g.tx.fail) {
+			t.Errorf("%T hides the cause: %v", tc.cmd.Op, err)
+		}
+	}
+}
+
+// Two machines that are given the same log have the same bytes, one of them
+// across refusals and without an observer.
+func TestMachineIsDeterministic(t *testing.T) {
+	tenants := []tenant.ID{"default", "a", "b", "c"}
+	keys := []tenant.KeyID{"k0", "k1", "k2", "k3", "k4"}
+	rapid.Check(t, func(rt *rapid.T) {
+		id := rapid.SampledFrom(tenants)
+		newKey := rapid.Custom(func(rt *rapid.T) NewKey {
+			i := rapid.IntRange(0, len(keys)-1).Draw(rt, "key")
+			return NewKey{ID: keys[i], Hash: KeyHash{byte(rapid.IntRange(1, 4).Draw(rt, "hash"))}}
+		})
+		op := rapid.OneOf(
+			rapid.Custom(func(rt *rapid.T) Op { return &CreateTenant{ID: id.Draw(rt, "id"), Name: "n", Plan: "pro"} }),
+			rapid.Custom(func(rt *rapid.T) Op { return &DeleteTenant{ID: id.Draw(rt, "id")} }),
+			rapid.Custom(func(rt *rapid.T) Op { return &TenantPurged{ID: id.Draw(rt, "id")} }),
+			rapid.Custom(func(rt *rapid.T) Op {
+				return &CreateKey{Tenant: id.Draw(rt, "id"), Permission: tenant.Admin, Key: newKey.Draw(rt, "key")}
+			}),
+			rapid.Custom(func(rt *rapid.T) Op { return &RevokeKey{ID: rapid.SampledFrom(keys).Draw(rt, "id")} }),
+		)
+		log := [][]byte{EncodeCommand(commands[0].cmd)}
+		for i, o := range rapid.SliceOfN(op, 0, 40).Draw(rt, "ops") {
+			log = append(log, EncodeCommand(Command{Time: int64(i), Op: o}))
+		}
+		one, two := newMemTxn(), newMemTxn()
+		a, b := NewMachine(func(Change) {}), NewMachine(nil)
+		for i, data := range log {
+			answer1, err1 := a.Apply(one, uint64(i+1), data)
+			one.end(err1)
+			answer2, err2 := b.Apply(two, uint64(i+1), data)
+			two.end(err2)
+			if diff := cmp.Diff(answer1, answer2); diff != "" || (err1 == nil) != (err2 == nil) {
+				rt.Fatalf("entry %d: %v and %v\n%s", i+1, err1, err2, diff)
+			}
+			checkIndexes(rt, one)
+		}
+		if diff := cmp.Diff(one.state, two.state); diff != "" {
+			rt.Fatal(diff)
+		}
+	})
+}
+
+// checkIndexes holds the two indexes to be exactly what the records say.
+func checkIndexes(t *rapid.T, tx *memTxn) {
+	want := map[string][]byte{}
+	keys, err := list[Key](tx, tagKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range keys {
+		want[string(tenantKeyKey(k.Tenant, k.ID))] = []byte{1}
+		if k.Revoked == 0 {
+			want[string(hashKey(k.Hash))] = []byte(k.ID)
+		}
+	}
+	got := map[string][]byte{}
+	for k, v := range tx.state {
+		if k[0] == tagHash || k[0] == tagTenantKey {
+			got[k] = v
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Fatalf("indexes differ from the records:\n%s", diff)
+	}
+}
+
+// Apply is a function of state and entry: the files it is made of do not
+// know of clocks, randomness, files or maps, whose order is random.
+func TestMachineKnowsNothingElse(t *testing.T) {
+	allowed := []string{
+		"bytes", "encoding/binary", "encoding/hex", "errors", "fmt", "unicode/utf8",
+		"github.com/vmihailenco/msgpack/v5", "github.com/hivehub/waggle/tenant",
+	}
+	for _, name := range []string{"machine.go", "machine_records.go", "state.go", "command.go", "validate.go", "records.go"} {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, imp := range file.Imports {
+			if path := strings.Trim(imp.Path.Value, `"`); !slices.Contains(allowed, path) {
+				t.Errorf("%s imports %s", name, path)
+			}
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			if _, ok := n.(*ast.MapType); ok {
+				t.Errorf("%s has a map", name)
+			}
+			return true
+		})
+	}
+}
