@@ -31,7 +31,7 @@ func NewRoot(serve *cobra.Command) *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(serve, newTenants(), newKeys(), newVersion())
+	root.AddCommand(serve, newTenants(), newKeys(), newDemo(), newVersion())
 	return root
 }
 
