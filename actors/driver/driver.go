@@ -8,6 +8,7 @@ import (
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
+	"go.etcd.io/raft/v3/tracker"
 
 	"github.com/hivehub/waggle/collection"
 )
@@ -200,6 +201,21 @@ func (d *Driver) Status() Status {
 		Voters:  d.members.GetVoters(),
 		Pending: d.proposals.waiting(), PendingBytes: d.proposals.bytes,
 	}
+}
+
+// Matched returns the last index that this leader knows to be on the disk of a
+// member: of a learner before it is made a voter, of every member before the
+// log is given up. It is 0 for others and on a replica that does not lead.
+func (d *Driver) Matched(member uint64) (index uint64) {
+	if d.Status().Role != Leader {
+		return 0
+	}
+	d.raft.WithProgress(func(id uint64, _ raft.ProgressType, p tracker.Progress) {
+		if id == member {
+			index = p.Match
+		}
+	})
+	return index
 }
 
 // guard turns raft's panic over an unreadable log into a failed replica, so

@@ -257,6 +257,9 @@ func TestMembersChangeJointly(t *testing.T) {
 	learners := change(&raftpb.ConfChangeV2{Transition: raftpb.ConfChangeTransitionJointImplicit.Enum(), Changes: []*raftpb.ConfChangeSingle{learn(2), learn(3)}})
 	second := change(&raftpb.ConfChangeV2{Changes: []*raftpb.ConfChangeSingle{vote(4)}})
 	deliver(one, two, three)
+	if last, _ := one.log.LastIndex(); one.Matched(2) != last || one.Matched(3) != last || one.Matched(4) != 0 || two.Matched(3) != 0 {
+		t.Fatalf("learners are at %d and %d of %d", one.Matched(2), one.Matched(3), last)
+	}
 	voters := change(&raftpb.ConfChangeV2{Transition: raftpb.ConfChangeTransitionJointImplicit.Enum(), Changes: []*raftpb.ConfChangeSingle{vote(2), vote(3)}})
 	deliver(one, two, three)
 	for name, s := range map[string]string{

@@ -1,0 +1,86 @@
+package actors
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/hivehub/waggle/collection"
+)
+
+// maybeCheckpoint begins a checkpoint when the delta is large or old, when the
+// node is short of memory for deltas, or when the replica is stopping.
+func (a *replicaActor) maybeCheckpoint() {
+	if a.checkpointing || a.applying || a.Err() != nil {
+		return
+	}
+	o := &a.node.options
+	size := a.partition.DeltaBytes()
+	switch {
+	case size == 0:
+		return
+	case size >= o.CheckpointBytes, time.Since(a.lastCheckpoint) >= o.CheckpointInterval:
+	case a.node.deltaBytes.Load() >= o.DeltaBytesMax && size >= o.CheckpointBytes/16:
+	default:
+		return
+	}
+	a.beginCheckpoint()
+}
+
+func (a *replicaActor) beginCheckpoint() {
+	c, ok := a.partition.BeginCheckpoint()
+	if !ok {
+		return
+	}
+	a.checkpointing = true
+	a.lastCheckpoint = time.Now()
+	a.node.checkpointers.submit(func() { a.send(&checkpointed{checkpoint: c, err: c.Write()}) })
+}
+
+// finishCheckpoint drops the frozen delta and gives the log up to what the
+// store now holds. A corrupt store stops its partition; a disk that does not
+// take the write may have kept any part of it, so the process must end.
+func (a *replicaActor) finishCheckpoint(m *checkpointed) {
+	a.checkpointing = false
+	if m.err != nil {
+		a.stopFor(m.err)
+		if collection.CodeOf(m.err) != collection.DataLoss {
+			a.node.options.OnFatal(fmt.Errorf("checkpoint of group %d: %w", a.group, m.err))
+		}
+		return
+	}
+	index := m.checkpoint.Finish()
+	a.node.writer.cut(a.group, index)
+	a.noteDelta()
+}
+
+// noteDelta keeps the node's sum of delta bytes and wakes writes that wait for
+// it to shrink.
+func (a *replicaActor) noteDelta() {
+	now := a.partition.DeltaBytes()
+	sum := a.node.deltaBytes.Add(now - a.deltaBytes)
+	a.deltaBytes = now
+	if sum < a.node.options.DeltaBytesMax {
+		a.node.memory.broadcast()
+	}
+}
+
+// awaitMemory waits while the deltas of the node hold their maximum: writes
+// go at the speed of the checkpoints then.
+func (n *Node) awaitMemory(ctx context.Context) error {
+	for n.deltaBytes.Load() >= n.options.DeltaBytesMax {
+		wait := n.memory.wait()
+		if n.deltaBytes.Load() < n.options.DeltaBytesMax {
+			return nil
+		}
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return &collection.Error{
+				Code: collection.Unavailable, Reason: collection.ReasonOverload,
+				Message: "writes come in faster than the disk takes them; retry shortly", Err: ctx.Err(),
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,111 @@
+package driver_test
+
+import (
+	"fmt"
+	"time"
+)
+
+// nemesis does something bad now and then until the world is healed.
+func (w *world) nemesis() {
+	w.after(w.between(w.faultEvery/2, w.faultEvery*3/2), func() {
+		if w.healed {
+			return
+		}
+		faults := []func(*node){(*node).crash, (*node).failDisk, (*node).failDisk, (*node).slowDisk, (*node).pause, powerCut}
+		if w.replicas > 1 {
+			faults = append(faults, isolate, isolate, lossy)
+		}
+		faults[w.rng.IntN(len(faults))](w.nodes[w.rng.IntN(len(w.nodes))])
+		w.nemesis()
+	})
+}
+
+// failDisk lets the disk fail at one of its next operations: the process ends
+// in the middle of a flush or of a checkpoint, or soon after its next start.
+func (n *node) failDisk() {
+	at := 1 + n.w.rng.IntN(12)
+	n.w.note(n.id, 0, "disk will fail", uint64(at))
+	n.disk.FailAt(at, errDisk)
+}
+
+func (n *node) slowDisk() {
+	n.w.totals.SlowDisks++
+	n.slow = n.w.now + n.w.between(200*time.Millisecond, 4*time.Second)
+	n.w.note(n.id, 0, "slow disk until", uint64(n.slow.Milliseconds()))
+}
+
+// pause stops the process for a while, as SIGSTOP does.
+func (n *node) pause() {
+	n.w.totals.Pauses++
+	n.paused = n.w.now + n.w.between(100*time.Millisecond, 5*time.Second)
+	n.w.note(n.id, 0, "paused until", uint64(n.paused.Milliseconds()))
+}
+
+// powerCut takes every node at once.
+func powerCut(one *node) {
+	for _, n := range one.w.nodes {
+		n.crash()
+	}
+}
+
+// isolate cuts a node off for a while, in both directions or in one.
+func isolate(n *node) {
+	w := n.w
+	w.totals.Partitions++
+	in, out := w.chance(75), w.chance(75)
+	for _, other := range w.nodes {
+		if other != n {
+			w.network.cut[[2]int{n.id, other.id}] = out || !in
+			w.network.cut[[2]int{other.id, n.id}] = in
+		}
+	}
+	until := w.between(300*time.Millisecond, 6*time.Second)
+	w.note(n.id, 0, "cut off until", uint64((w.now + until).Milliseconds()))
+	w.after(until, func() {
+		for _, other := range w.nodes {
+			delete(w.network.cut, [2]int{n.id, other.id})
+			delete(w.network.cut, [2]int{other.id, n.id})
+		}
+	})
+}
+
+func lossy(n *node) {
+	n.w.totals.Lossy++
+	n.w.network.lossy = n.w.now + n.w.between(500*time.Millisecond, 6*time.Second)
+	n.w.note(0, 0, "lossy network until", uint64(n.w.network.lossy.Milliseconds()))
+}
+
+// heal ends all faults. What is down restarts by itself.
+func (w *world) heal() {
+	w.healed = true
+	w.note(0, 0, "healed")
+	clear(w.network.cut)
+	w.network.lossy = 0
+	for _, n := range w.nodes {
+		n.slow, n.paused = 0, min(n.paused, w.now)
+		n.disk.FailAt(0, nil)
+	}
+}
+
+// settled reports whether every client has what it wants and every replica has
+// applied the whole history.
+func (w *world) settled() bool { return w.unsettled() == "" }
+
+func (w *world) unsettled() string {
+	for _, n := range w.nodes {
+		if !n.up {
+			return fmt.Sprintf("node %d is down", n.id)
+		}
+		for _, m := range n.members {
+			if at, _ := m.partition.Applied(); at != m.history.last() {
+				return fmt.Sprintf("node %d group %d is at %d of %d: %+v", n.id, m.history.group, at, m.history.last(), m.driver.Status())
+			}
+		}
+	}
+	for _, c := range w.clients {
+		if c.busy() {
+			return fmt.Sprintf("tenant %s of group %d waits", c.tenant, c.history.group)
+		}
+	}
+	return ""
+}

@@ -1,0 +1,66 @@
+package driver_test
+
+import (
+	"time"
+
+	"go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+)
+
+// network carries raft's messages, as bytes. Messages overtake each other, and
+// while it is lossy they are also lost, doubled and late.
+type network struct {
+	w     *world
+	cut   map[[2]int]bool // from, to: nothing passes
+	lossy time.Duration   // until then
+}
+
+func (n *network) send(from *node, group uint64, m *raftpb.Message) {
+	w := n.w
+	data, err := proto.Marshal(m)
+	if err != nil {
+		w.fail("marshal %v: %v", m, err)
+	}
+	to := w.nodes[m.GetTo()-1]
+	copies := 1
+	if n.lossy > w.now {
+		switch {
+		case w.chance(20):
+			copies = 0
+			w.totals.Lost++
+		case w.chance(10):
+			copies = 2
+			w.totals.Doubled++
+		}
+	}
+	for range copies {
+		w.after(n.delay(), func() { n.deliver(from, to, group, data) })
+	}
+}
+
+func (n *network) delay() time.Duration {
+	if n.lossy > n.w.now && n.w.chance(5) {
+		n.w.totals.Late++
+		return n.w.between(100*time.Millisecond, 3*time.Second)
+	}
+	return n.w.between(100*time.Microsecond, 5*time.Millisecond)
+}
+
+func (n *network) deliver(from, to *node, group uint64, data []byte) {
+	if !to.up || n.cut[[2]int{from.id, to.id}] {
+		n.w.totals.Lost++
+		return
+	}
+	to.awake(func() {
+		m := &raftpb.Message{}
+		if err := proto.Unmarshal(data, m); err != nil {
+			n.w.fail("unmarshal a message: %v", err)
+		}
+		if !to.up {
+			return
+		}
+		member := to.members[group-1]
+		member.driver.Step(m)
+		member.pump()
+	})
+}

@@ -1,0 +1,433 @@
+package actors
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/hivehub/waggle/actors/driver"
+	"github.com/hivehub/waggle/collection"
+	"github.com/hivehub/waggle/persistence"
+	"github.com/hivehub/waggle/tenant"
+)
+
+// Replica is the handle on one replica: what grains and the hub call, from any
+// goroutine. The state behind it belongs to the replica actor (raft) and to
+// the partition (what was applied).
+type Replica struct {
+	group     uint64
+	node      *Node
+	partition *persistence.Partition
+	pid       *actor.PID
+	admission admission
+	status    atomic.Pointer[driver.Status]
+	failure   atomic.Pointer[collection.Error]
+}
+
+// Proposal is one entry to be decided by the partition.
+type Proposal struct {
+	Tenant tenant.ID // whose turn it takes in the queue before the log
+	Data   []byte    // the encoded command; given away
+}
+
+// Group is the number of the raft group.
+func (r *Replica) Group() uint64 { return r.group }
+
+// Status is the replica's raft status as of its last step.
+func (r *Replica) Status() driver.Status {
+	if s := r.status.Load(); s != nil {
+		return *s
+	}
+	return driver.Status{}
+}
+
+// Err is the data_loss that stopped this replica, or nil.
+func (r *Replica) Err() error {
+	if e := r.failure.Load(); e != nil {
+		return e
+	}
+	return nil
+}
+
+// fail stops the replica for good; the first failure is kept.
+func (r *Replica) fail(err error) {
+	e := &collection.Error{Code: collection.DataLoss, Message: "this partition's stored data is corrupt", Err: err}
+	if r.failure.CompareAndSwap(nil, e) {
+		r.node.log.Error("partition stopped", "group", r.group, "err", err)
+	}
+}
+
+// Propose puts one entry into the log and waits until it was applied on this
+// node. It returns what apply answered, or apply's refusal. When ctx ends
+// first, or leadership is lost, the outcome is unknown and the error says so;
+// an idempotency key makes the retry exact.
+func (r *Replica) Propose(ctx context.Context, p Proposal) (any, error) {
+	reply := make(chan collection.Outcome, 1)
+	if err := r.AwaitRoom(ctx); err != nil {
+		return nil, err
+	}
+	r.Post(p, reply)
+	return Await(ctx, reply)
+}
+
+// Await waits for the outcome of a Post.
+func Await(ctx context.Context, reply <-chan collection.Outcome) (any, error) {
+	select {
+	case o := <-reply:
+		return o.Answer, o.Err
+	case <-ctx.Done():
+		return nil, outcomeUnknown(ctx.Err())
+	}
+}
+
+// Post is Propose without waiting: it never blocks, and exactly one outcome
+// arrives at reply, which must have room for it. A refusal arrives there too.
+func (r *Replica) Post(p Proposal, reply chan<- collection.Outcome) {
+	size := len(p.Data)
+	err := r.Err()
+	if err == nil {
+		err = r.admission.enter(size)
+	}
+	if err != nil {
+		reply <- collection.Outcome{Err: err}
+		return
+	}
+	r.send(&propose{tenant: p.Tenant, data: p.Data, done: func(o collection.Outcome) {
+		r.admission.leave(size)
+		reply <- o
+	}})
+}
+
+// AwaitRoom waits while the applied entries that no checkpoint has stored yet
+// hold the node's maximum of memory. A writer calls it before it posts.
+func (r *Replica) AwaitRoom(ctx context.Context) error { return r.node.awaitMemory(ctx) }
+
+// ReadBarrier returns when this node has applied everything of a tenant that
+// was acknowledged before the call, and is still the leader: a read after it
+// is linearizable. The tenant "" stands for the whole partition.
+func (r *Replica) ReadBarrier(ctx context.Context, id tenant.ID) error {
+	if err := r.Err(); err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	r.send(&readIndex{tenant: id, done: func(err error) { done <- err }})
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return &collection.Error{Code: collection.DeadlineExceeded, Message: "the read could not be confirmed in time", Err: ctx.Err()}
+	}
+}
+
+// View returns the applied state. It must be closed.
+func (r *Replica) View() (collection.View, error) {
+	if err := r.Err(); err != nil {
+		return nil, err
+	}
+	return r.partition.View()
+}
+
+// Subscribe registers sink for the events of one collection and returns the
+// state right before the first of them.
+func (r *Replica) Subscribe(collectionID uint64, sink persistence.Sink) (collection.View, error) {
+	if err := r.Err(); err != nil {
+		return nil, err
+	}
+	return r.partition.Subscribe(collectionID, sink)
+}
+
+// Unsubscribe ends a subscription; no event arrives after it has returned.
+func (r *Replica) Unsubscribe(collectionID uint64) { r.partition.Unsubscribe(collectionID) }
+
+// Digest returns the digest of the applied state and its index.
+func (r *Replica) Digest() ([16]byte, uint64) {
+	index, _ := r.partition.Applied()
+	return r.partition.Digest(), index
+}
+
+func (r *Replica) send(message any) { r.node.system.Root.Send(r.pid, message) }
+
+// outcomeUnknown is the answer when nobody knows whether an entry took effect.
+func outcomeUnknown(cause error) error {
+	return &collection.Error{
+		Code:    collection.Unavailable,
+		Message: "the write was not confirmed in time and may or may not have taken effect; retry it, with the same Idempotency-Key if there was one",
+		Details: map[string]any{"outcome": "unknown"},
+		Err:     cause,
+	}
+}
+
+// The replica actor's messages.
+type (
+	propose struct {
+		tenant tenant.ID
+		data   []byte
+		done   func(collection.Outcome)
+	}
+	readIndex struct {
+		tenant tenant.ID
+		done   func(error)
+	}
+	tick     struct{}
+	flush    struct{}
+	appended struct{ append driver.Append }
+	applied  struct {
+		apply    driver.Apply
+		outcomes []collection.Outcome
+	}
+	checkpointed struct {
+		checkpoint *persistence.Checkpoint
+		err        error
+	}
+	stopReplica struct{ done chan<- struct{} }
+)
+
+// readWaiter is a read whose index is known and not yet applied.
+type readWaiter struct {
+	index uint64
+	done  func(error)
+}
+
+// replicaActor owns the driver. Every field below is its own.
+type replicaActor struct {
+	*Replica
+	driver *driver.Driver
+	queue  fairQueue
+
+	flushPosted bool
+	applying    bool                 // one apply task at a time
+	applies     []driver.Apply       // committed, in order, not yet handed to a worker
+	handed      uint64               // last index that Ready gave out to be applied
+	lastOf      map[tenant.ID]uint64 // tenant -> its last entry handed out and not yet applied
+	readers     []readWaiter
+
+	checkpointing  bool
+	stopping       chan<- struct{}
+	lastCheckpoint time.Time
+	deltaBytes     int64 // as last added to the node's sum
+}
+
+// Receive is the actor's loop body. A panic stops this partition and answers
+// everybody who waits; the node goes on.
+func (a *replicaActor) Receive(ctx actor.Context) {
+	defer a.guard()
+	switch m := ctx.Message().(type) {
+	case *actor.Started:
+		a.start()
+	case tick:
+		a.driver.Tick()
+		a.maybeCheckpoint()
+	case *propose:
+		a.receiveProposal(m)
+		return // the flush behind it does the rest, once for all that wait
+	case flush:
+		a.flushPosted = false
+		a.queue.round(a.proposeNow)
+		if !a.queue.empty() {
+			a.postFlush()
+		}
+	case *readIndex:
+		a.read(m)
+	case *appended:
+		a.driver.AppendDone(m.append)
+	case *applied:
+		a.finishApply(m)
+	case *checkpointed:
+		a.finishCheckpoint(m)
+	case stopReplica:
+		a.stopping = m.done
+	}
+	a.work()
+}
+
+// guard turns a panic into a stopped partition.
+func (a *replicaActor) guard() {
+	if p := recover(); p != nil {
+		a.node.log.Error("panic in a replica", "group", a.group, "panic", p, "stack", stack())
+		a.stopFor(collection.Errorf(collection.Internal, "panic: %v", p))
+	}
+}
+
+func (a *replicaActor) start() {
+	a.lastCheckpoint = time.Now()
+	if s := a.driver.Status(); len(s.Voters) == 1 && s.Voters[0] == s.Replica {
+		a.driver.Campaign() // nobody else to wait for
+	}
+}
+
+func (a *replicaActor) receiveProposal(p *propose) {
+	if err := a.Err(); err != nil {
+		p.done(collection.Outcome{Err: err})
+		return
+	}
+	a.queue.push(p)
+	a.postFlush()
+}
+
+// postFlush asks for one round behind everything that is in the mailbox now,
+// so that all of it goes into one Ready and one append.
+func (a *replicaActor) postFlush() {
+	if !a.flushPosted {
+		a.flushPosted = true
+		a.send(flush{})
+	}
+}
+
+func (a *replicaActor) proposeNow(p *propose) {
+	a.driver.Propose(driver.Proposal{Data: p.data, Done: p.done})
+}
+
+func (a *replicaActor) read(m *readIndex) {
+	if err := a.Err(); err != nil {
+		m.done(err)
+		return
+	}
+	a.driver.Read(driver.Read{Done: func(index uint64, err error) {
+		if err != nil {
+			m.done(err)
+			return
+		}
+		a.awaitApplied(a.lastIndexOf(m.tenant, index), m.done)
+	}})
+}
+
+// lastIndexOf narrows a read index to the tenant's last entry at or below it,
+// when all entries up to the read index have passed through here: a read does
+// not wait for other tenants' entries.
+func (a *replicaActor) lastIndexOf(id tenant.ID, index uint64) uint64 {
+	if id == "" || a.handed < index {
+		return index
+	}
+	return min(a.lastOf[id], index)
+}
+
+func (a *replicaActor) awaitApplied(index uint64, done func(error)) {
+	if at, _ := a.partition.Applied(); at >= index {
+		done(nil)
+		return
+	}
+	a.readers = append(a.readers, readWaiter{index: index, done: done})
+}
+
+// work takes what the driver has ready and hands it to those who do it.
+func (a *replicaActor) work() {
+	for {
+		w, ok := a.driver.Ready()
+		if !ok {
+			break
+		}
+		for _, ap := range w.Appends {
+			a.node.writer.enqueue(ap, a.durable)
+		}
+		for _, ap := range w.Applies {
+			a.noteHanded(ap)
+			a.applies = append(a.applies, ap)
+		}
+		// w.Messages is empty: a group of one voter has no peers.
+	}
+	a.nextApply()
+	s := a.driver.Status()
+	a.status.Store(&s)
+	a.maybeStop()
+}
+
+func (a *replicaActor) durable(ap driver.Append) { a.send(&appended{append: ap}) }
+
+func (a *replicaActor) noteHanded(ap driver.Apply) {
+	for i := range ap.Entries {
+		e := &ap.Entries[i]
+		a.handed = e.Index
+		if id := a.node.options.TenantOf(a.group, e.Data); id != "" {
+			a.lastOf[id] = e.Index
+		}
+	}
+}
+
+// nextApply starts the next apply task unless one is running. A running
+// checkpoint does not matter: it reads only what is frozen.
+func (a *replicaActor) nextApply() {
+	if a.applying || len(a.applies) == 0 || a.Err() != nil {
+		return
+	}
+	next := a.applies[0]
+	a.applies = a.applies[1:]
+	a.applying = true
+	a.node.appliers.submit(func() { a.apply(next) })
+}
+
+// apply runs on a worker.
+func (a *replicaActor) apply(next driver.Apply) {
+	m := &applied{apply: next}
+	defer func() {
+		if p := recover(); p != nil {
+			a.node.log.Error("panic in apply", "group", a.group, "panic", p, "stack", stack())
+			a.fail(collection.Errorf(collection.Internal, "panic in apply: %v", p))
+			m.outcomes = nil
+		}
+		a.send(m)
+	}()
+	m.outcomes = a.partition.Apply(next.Entries)
+}
+
+func (a *replicaActor) finishApply(m *applied) {
+	a.applying = false
+	if err := a.partition.Err(); err != nil {
+		a.fail(err)
+	}
+	if a.Err() != nil {
+		a.stopFor(a.Err())
+		return
+	}
+	a.driver.Applied(m.apply, m.outcomes)
+	a.forgetApplied(m.apply)
+	a.wakeReaders()
+	a.noteDelta()
+	a.maybeCheckpoint()
+}
+
+func (a *replicaActor) forgetApplied(ap driver.Apply) {
+	if len(a.lastOf) == 0 {
+		return
+	}
+	at, _ := a.partition.Applied()
+	for id, index := range a.lastOf {
+		if index <= at {
+			delete(a.lastOf, id)
+		}
+	}
+}
+
+func (a *replicaActor) wakeReaders() {
+	at, _ := a.partition.Applied()
+	waiting := a.readers[:0]
+	for _, r := range a.readers {
+		if r.index <= at {
+			r.done(nil)
+		} else {
+			waiting = append(waiting, r)
+		}
+	}
+	clear(a.readers[len(waiting):])
+	a.readers = waiting
+}
+
+// stopFor answers everybody who waits with err and takes no more work.
+func (a *replicaActor) stopFor(err error) {
+	a.fail(err)
+	err = a.Err()
+	a.queue.drain(func(p *propose) { p.done(collection.Outcome{Err: err}) })
+	for _, r := range a.readers {
+		r.done(err)
+	}
+	a.readers, a.applies = nil, nil
+	a.driver.Fail(err)
+}
+
+func (a *replicaActor) maybeStop() {
+	if a.stopping != nil && !a.applying && !a.checkpointing {
+		close(a.stopping)
+		a.stopping = nil
+	}
+}

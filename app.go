@@ -1,0 +1,63 @@
+// Command waggle is a multi-tenant vector search engine: `waggle serve` runs a
+// node, everything else is a client of one.
+//
+// This file is the table of contents of a node: what it is composed of, in the
+// order in which it starts. It is the only one that knows fx.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"go.uber.org/dig"
+	"go.uber.org/fx"
+
+	"github.com/hivehub/waggle/cli"
+	httpedge "github.com/hivehub/waggle/http"
+)
+
+func main() {
+	os.Exit(cli.Run(context.Background(), cli.NewRoot(newServeCommand(os.Getenv, serve))))
+}
+
+// How long starting and stopping may take.
+const (
+	startTimeout = 10 * time.Minute // recovery of a long log
+	stopTimeout  = 10 * time.Second
+)
+
+// serve runs a node until a signal ends it.
+func serve(ctx context.Context, c Config) error {
+	ctx, cancel := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	app := fx.New(
+		fx.NopLogger,
+		fx.StartTimeout(startTimeout), fx.StopTimeout(stopTimeout),
+		fx.Supply(c),
+		fx.Provide(
+			newLogger,
+			openDataDir,     // locked; the secret in it
+			openListeners,   // ports, before anything is written
+			newKeyDirectory, // who a key belongs to
+			startNode,       // node log, partitions, replica actors
+			startHub,        // tenants, plans, keys; born if need be
+			startQuotas,     // limits for every write
+			startGrains,     // collections
+			startEdge,       // HTTP
+		),
+		fx.Invoke(func(_ *httpedge.Server) {}, announce),
+	)
+	if err := app.Err(); err != nil {
+		return dig.RootCause(err)
+	}
+	if err := app.Start(ctx); err != nil {
+		return dig.RootCause(err)
+	}
+	<-ctx.Done()
+	stop, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	return app.Stop(stop)
+}

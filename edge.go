@@ -1,0 +1,99 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/fx"
+	"golang.org/x/term"
+
+	"github.com/hivehub/waggle/actors"
+	"github.com/hivehub/waggle/cli"
+	"github.com/hivehub/waggle/grains"
+	httpedge "github.com/hivehub/waggle/http"
+	"github.com/hivehub/waggle/hubsvc"
+	"github.com/hivehub/waggle/index/distance"
+)
+
+// startEdge opens the node to the world: everything behind it is up.
+func startEdge(lc fx.Lifecycle, c Config, l *listeners, n *actors.Node, g *grains.Client, hub *hubsvc.Embedded, log *slog.Logger) *httpedge.Server {
+	version, commit := cli.Version()
+	s := httpedge.New(httpedge.Options{
+		Engine: g, Hub: hub, Limits: c.Limits, Logger: log,
+		Version: version, Commit: commit,
+		Health:   func() httpedge.Health { return health(n, g, hub) },
+		Registry: nodeMetrics(n, g),
+	})
+	s.Serve(l.main, l.qdrant)
+	lc.Append(fx.StopHook(s.Shutdown))
+	return s
+}
+
+// health is what the probes show. A corrupt partition is shown and does not
+// make the node unready: the others serve.
+func health(n *actors.Node, g *grains.Client, hub *hubsvc.Embedded) httpedge.Health {
+	h := httpedge.Health{Ready: true}
+	corrupt := []uint64{}
+	for _, r := range n.Replicas() {
+		if r.Err() != nil {
+			corrupt = append(corrupt, r.Group())
+		}
+	}
+	if n.SystemReplica().Err() != nil {
+		h.Ready, h.Reason = false, "the system group is corrupt: no key can be validated"
+	}
+	id := ""
+	if cluster, ok := hub.Cluster(); ok {
+		id = cluster.ID.String()
+	}
+	h.Parts = map[string]any{
+		"hub":    map[string]any{"enabled": true, "active": true, "tenant_isolation": "collection"},
+		"backup": map[string]any{"enabled": false},
+		"cluster": map[string]any{
+			"id": id, "partitions": n.Partitions(), "corrupt_groups": corrupt,
+			"active_collections": g.Active(), "kernels": distance.Kernels(),
+		},
+	}
+	return h
+}
+
+// nodeMetrics are the series of the node below the edge. None carries a
+// tenant's name.
+func nodeMetrics(n *actors.Node, g *grains.Client) *prometheus.Registry {
+	reg := prometheus.NewRegistry()
+	gauge := func(name, help string, value func() float64) {
+		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "waggle", Name: name, Help: help}, value))
+	}
+	gauge("delta_bytes", "Applied changes that no checkpoint has stored yet.", func() float64 { return float64(n.DeltaBytes()) })
+	gauge("active_collections", "Collections whose grain is in memory.", func() float64 { return float64(g.Active()) })
+	gauge("index_bytes", "Memory of the indexes of active collections.", func() float64 { return float64(g.IndexBytes()) })
+	gauge("corrupt_groups", "Raft groups that stopped because their stored bytes are corrupt.", func() float64 {
+		corrupt := 0
+		for _, r := range n.Replicas() {
+			if r.Err() != nil {
+				corrupt++
+			}
+		}
+		return float64(corrupt)
+	})
+	return reg
+}
+
+// announce tells the operator how to begin and prints the one line that
+// scripts wait for.
+func announce(c Config, d *dataDir, l *listeners, k *firstKeys, log *slog.Logger) error {
+	version, _ := cli.Version()
+	log.Info("waggle", "version", version, "kernels", distance.Kernels(), "data", d.path)
+	k.tell(log)
+	qdrant := off
+	if l.qdrant != nil {
+		qdrant = l.qdrant.Addr().String()
+	}
+	if term.IsTerminal(int(os.Stderr.Fd())) {
+		fmt.Fprintf(os.Stderr, "\nTry it, with KEY set to a tenant key:\n  curl -H \"api-key: $KEY\" http://%s/qdrant/collections\n\n", l.main.Addr())
+	}
+	_, err := fmt.Printf("waggle ready http=%s qdrant=%s data=%s\n", l.main.Addr(), qdrant, c.DataDir)
+	return err
+}

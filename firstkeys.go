@@ -1,0 +1,64 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/term"
+
+	"github.com/hivehub/waggle/tenant"
+)
+
+// firstKeysFile is where the first keys are when nobody looks at a terminal.
+const firstKeysFile = "first-keys"
+
+// firstKeys are the keys that a cluster is born with. Those that the
+// environment does not give are made, and shown once: on a terminal, else in
+// a file in the data directory that only the owner can read.
+type firstKeys struct {
+	operator, tenant string
+	show             bool   // made here, on a terminal
+	file             string // made here, elsewhere; "" = none
+}
+
+// newFirstKeys makes what the environment leaves open. A file is written
+// before the birth, so that no crash can lose the keys of a cluster.
+func newFirstKeys(dir string, env func(string) string) (*firstKeys, error) {
+	k := &firstKeys{operator: env("WAGGLE_BOOTSTRAP_OPERATOR_KEY"), tenant: env("WAGGLE_BOOTSTRAP_TENANT_KEY")}
+	made := ""
+	if k.operator == "" {
+		k.operator = tenant.NewKey()
+		made += "operator " + k.operator + "\n"
+	}
+	if k.tenant == "" {
+		k.tenant = tenant.NewKey()
+		made += "tenant   " + k.tenant + "\n"
+	}
+	switch {
+	case made == "":
+	case term.IsTerminal(int(os.Stderr.Fd())):
+		k.show = true
+	default:
+		k.file = filepath.Join(dir, firstKeysFile)
+		if err := os.Remove(k.file); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, fmt.Errorf("write the first keys: %w", err)
+		}
+		if err := writeSynced(k.file, made); err != nil {
+			return nil, fmt.Errorf("write the first keys: %w", err)
+		}
+	}
+	return k, nil
+}
+
+// tell says where the keys are. The keys themselves go to a terminal only.
+func (k *firstKeys) tell(log *slog.Logger) {
+	if k.show {
+		fmt.Fprintf(os.Stderr, "\nThe first keys. They are shown only now:\n\n  operator  %s\n  tenant    %s\n\n", k.operator, k.tenant)
+	}
+	if k.file != "" {
+		log.Info("the first keys are in a file; take them out and delete it", "file", k.file)
+	}
+}

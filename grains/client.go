@@ -1,0 +1,177 @@
+package grains
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/hivehub/waggle/actors"
+	"github.com/hivehub/waggle/collection"
+	"github.com/hivehub/waggle/hubsvc"
+	"github.com/hivehub/waggle/tenant"
+)
+
+// Options are what a Client works with.
+type Options struct {
+	Node      *actors.Node
+	Quotas    *actors.Quotas
+	Placement func(tenant.ID) (partition uint64, ok bool) // exceptions to the hash; may be nil
+	Hub       *hubsvc.Embedded
+	Limits    collection.Limits
+	Logger    *slog.Logger
+
+	IdleAfter     time.Duration // a collection unused for so long is passivated; default 10 min
+	IndexBytesMax int64         // of all active collections; default 4 GB
+	SearchesMax   int           // searches at a time; default 4 per CPU
+	LoadsMax      int           // activations at a time; default 2
+}
+
+// Client is the way to tenants' collections. Its methods may be called from
+// any goroutine, return only *collection.Error or the context's error made
+// into one, and refuse an invalid tenant.Context.
+type Client struct {
+	options   Options
+	node      *actors.Node
+	log       *slog.Logger
+	directory *directory
+	searches  chan struct{}
+	loads     chan struct{}
+
+	background context.Context // ends at Stop; bounds loads and purges
+	cancel     context.CancelFunc
+	wg         sync.WaitGroup
+	purge      chan uint64 // partitions with something to purge
+}
+
+// New returns a running Client; Stop ends it.
+func New(o Options) *Client {
+	o.ensureDefaults()
+	c := &Client{
+		options: o, node: o.Node, log: o.Logger,
+		searches: make(chan struct{}, o.SearchesMax), loads: make(chan struct{}, o.LoadsMax),
+		purge: make(chan uint64, o.Node.Partitions()),
+	}
+	c.background, c.cancel = context.WithCancel(context.Background())
+	c.directory = &directory{spawn: c.spawn, stop: c.stopGrain, now: time.Now, grains: map[grainKey]*handle{}}
+	c.wg.Go(c.sweep)
+	c.wg.Go(c.purgeLoop)
+	c.resumeDrops()
+	return c
+}
+
+// Stop passivates every grain and waits for what runs in the background. No
+// call may be under way.
+func (c *Client) Stop() {
+	c.cancel()
+	c.wg.Wait()
+	c.directory.Shutdown()
+}
+
+// Active is how many collections are active on this node.
+func (c *Client) Active() int { return c.directory.active() }
+
+func (c *Client) spawn(h *handle) *actor.PID {
+	g := &collectionGrain{handle: h, client: c, replica: c.replicaOf(h.key.tenant)}
+	return c.node.System().Root.Spawn(actor.PropsFromProducer(func() actor.Actor { return g }))
+}
+
+func (c *Client) stopGrain(h *handle) { c.node.System().Root.Poison(h.pid) }
+
+// replicaOf is the replica of a tenant's partition.
+func (c *Client) replicaOf(id tenant.ID) *actors.Replica {
+	if c.options.Placement != nil {
+		if p, ok := c.options.Placement(id); ok && p < uint64(c.node.Partitions()) {
+			return c.node.Partition(p)
+		}
+	}
+	return c.node.Partition(c.node.PartitionOf(id))
+}
+
+// load fills a live index beside the mailbox and sends the grain the result.
+func (c *Client) load(self *actor.PID, r *actors.Replica, info collection.Info) {
+	c.wg.Go(func() {
+		m := &loaded{live: newLiveIndex(info)}
+		select {
+		case c.loads <- struct{}{}:
+			m.err = c.guardedLoad(m.live, r)
+			<-c.loads
+		case <-c.background.Done():
+			m.err = collection.Errorf(collection.Unavailable, "the node is stopping")
+		}
+		c.node.System().Root.Send(self, m)
+	})
+}
+
+func (c *Client) guardedLoad(l *liveIndex, r *actors.Replica) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.log.Error("panic while loading a collection", "collection", l.info.ID, "panic", p, "stack", string(debug.Stack()))
+			err = collection.Errorf(collection.Internal, "internal error")
+		}
+	}()
+	return l.load(c.background, r)
+}
+
+// enter is the first line of every operation: the context must be a tenant's.
+func (c *Client) enter(tc tenant.Context) (*actors.Replica, error) {
+	if !tc.Valid() {
+		return nil, collection.Errorf(collection.Unauthenticated, "no tenant")
+	}
+	return c.replicaOf(tc.TenantID), nil
+}
+
+// read confirms leadership and returns the state that every write acknowledged
+// before the call is in. The view must be closed.
+func (c *Client) read(ctx context.Context, tc tenant.Context) (collection.View, error) {
+	r, err := c.enter(tc)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.ReadBarrier(ctx, tc.TenantID); err != nil {
+		return nil, err
+	}
+	return r.View()
+}
+
+// open is read and the collection's record.
+func (c *Client) open(ctx context.Context, tc tenant.Context, name string) (collection.View, collection.Info, error) {
+	view, err := c.read(ctx, tc)
+	if err != nil {
+		return nil, collection.Info{}, err
+	}
+	info, err := lookup(view, tc.TenantID, name)
+	if err != nil {
+		view.Close()
+		return nil, collection.Info{}, err
+	}
+	return view, info, nil
+}
+
+func lookup(r collection.Reader, id tenant.ID, name string) (collection.Info, error) {
+	info, ok, err := collection.LookupCollection(r, id, name)
+	if err == nil && !ok {
+		err = notFound(name)
+	}
+	return info, err
+}
+
+func notFound(name string) error {
+	return collection.Errorf(collection.NotFound, "Collection `%s` doesn't exist!", name)
+}
+
+// asError makes every error one of the domain's.
+func asError(err error) error {
+	var e *collection.Error
+	switch {
+	case err == nil, errors.As(err, &e):
+		return err
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return &collection.Error{Code: collection.DeadlineExceeded, Message: "the request took longer than its deadline", Err: err}
+	}
+	return &collection.Error{Code: collection.Internal, Message: "internal error", Err: err}
+}

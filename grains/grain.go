@@ -1,0 +1,118 @@
+package grains
+
+import (
+	"runtime/debug"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/hivehub/waggle/actors"
+	"github.com/hivehub/waggle/collection"
+)
+
+// The collection grain's messages.
+type (
+	// write is a finished command on its way to the log. reply has room for one.
+	write struct {
+		data  []byte
+		reply chan<- collection.Outcome
+	}
+	// activate asks for the index; reply has room for one.
+	activate struct {
+		info  collection.Info
+		reply chan<- error
+	}
+	loaded struct {
+		live *liveIndex
+		err  error
+	}
+)
+
+// collectionGrain is one active collection. Its fields are the actor's own,
+// except handle.live, which it publishes.
+type collectionGrain struct {
+	handle  *handle
+	client  *Client
+	replica *actors.Replica
+	loading bool
+	waiting []chan<- error
+}
+
+// Receive is the actor's loop body. A panic answers an error to whoever sent
+// the message; the grain goes on, since its state is only a cache.
+func (g *collectionGrain) Receive(ctx actor.Context) {
+	defer g.guard(ctx.Message())
+	switch m := ctx.Message().(type) {
+	case *write:
+		g.write(m)
+	case *activate:
+		g.activate(ctx.Self(), m)
+	case *loaded:
+		g.finishLoading(m)
+	case *actor.Stopping:
+		g.passivate()
+	}
+}
+
+func (g *collectionGrain) guard(message any) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	g.client.log.Error("panic in a collection grain", "grain", g.handle.key.String(), "panic", p, "stack", string(debug.Stack()))
+	err := collection.Errorf(collection.Internal, "internal error")
+	switch m := message.(type) {
+	case *write:
+		offer(m.reply, collection.Outcome{Err: err})
+	case *activate:
+		offer(m.reply, error(err))
+	}
+}
+
+// offer sends v unless something is there already: a panic may have come after
+// the answer.
+func offer[T any](reply chan<- T, v T) {
+	select {
+	case reply <- v:
+	default:
+	}
+}
+
+// write hands the command on to the replica, whose answer goes to the caller
+// without passing here again.
+func (g *collectionGrain) write(m *write) {
+	g.replica.Post(actors.Proposal{Tenant: g.handle.key.tenant, Data: m.data}, m.reply)
+}
+
+func (g *collectionGrain) activate(self *actor.PID, m *activate) {
+	if g.handle.live.Load() != nil {
+		m.reply <- nil
+		return
+	}
+	g.waiting = append(g.waiting, m.reply)
+	if g.loading {
+		return
+	}
+	g.loading = true
+	g.client.load(self, g.replica, m.info)
+}
+
+func (g *collectionGrain) finishLoading(m *loaded) {
+	g.loading = false
+	if m.err == nil {
+		g.handle.live.Store(m.live)
+	}
+	for _, w := range g.waiting {
+		w <- m.err
+	}
+	g.waiting = nil
+}
+
+func (g *collectionGrain) passivate() {
+	if g.handle.live.Load() != nil {
+		g.replica.Unsubscribe(g.handle.key.collection)
+	}
+	err := collection.Errorf(collection.Unavailable, "the collection was put aside; retry")
+	for _, w := range g.waiting {
+		w <- err
+	}
+}

@@ -1,0 +1,183 @@
+package grains
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"github.com/hivehub/waggle/actors"
+	"github.com/hivehub/waggle/collection"
+	"github.com/hivehub/waggle/index"
+	"github.com/hivehub/waggle/index/flat"
+)
+
+// liveIndex is the index of an active collection: vectors by slot, and beside
+// each slot the point's id and payload. Apply feeds it, entry by entry, before
+// the entry is acknowledged; mu is held for that only. Searches take a view
+// and no lock.
+//
+// A slot's row is written before the slot is published and overwritten only
+// after every view that could see it is released, which is index.Index's
+// promise; so rows need no lock either.
+type liveIndex struct {
+	info    collection.Info
+	index   index.Index
+	rows    atomic.Pointer[[]*rowChunk]
+	dropped atomic.Bool
+	bytes   atomic.Int64 // of payloads and rows
+
+	mu      sync.Mutex
+	loading bool
+	pending [][]collection.Event // entries that arrived while loading
+	slots   map[uint64]uint32    // version -> slot
+	failure error                // an event could not be taken: the index is not to be used
+}
+
+const rowsPerChunk = 1024
+
+type rowChunk [rowsPerChunk]row
+
+// row is what a search needs of a point besides its vector.
+type row struct {
+	id      collection.PointID
+	payload []byte // msgpack
+}
+
+func newLiveIndex(info collection.Info) *liveIndex {
+	v := info.Config.Vector()
+	l := &liveIndex{
+		info: info, loading: true, slots: map[uint64]uint32{},
+		index: flat.New(v.Size, v.Distance.Metric()),
+	}
+	l.rows.Store(&[]*rowChunk{})
+	return l
+}
+
+// load fills the index: the state right before the first event, by a range
+// scan, then the events that arrived meanwhile.
+func (l *liveIndex) load(ctx context.Context, r *actors.Replica) error {
+	view, err := r.Subscribe(l.info.ID, l)
+	if err != nil {
+		return err
+	}
+	defer view.Close()
+	var failed error
+	n := 0
+	err = collection.ScanPoints(view, l.info.ID, 0, func(version uint64, rec collection.Record) bool {
+		if n++; n%1024 == 0 {
+			failed = ctx.Err()
+		}
+		if failed == nil {
+			failed = l.insert(version, rec)
+		}
+		return failed == nil
+	})
+	if err == nil {
+		err = failed
+	}
+	if err != nil {
+		r.Unsubscribe(l.info.ID)
+		return err
+	}
+	return l.catchUp()
+}
+
+func (l *liveIndex) catchUp() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, events := range l.pending {
+		l.take(events)
+	}
+	l.pending, l.loading = nil, false
+	l.index.Publish()
+	return l.failure
+}
+
+// Apply takes one entry's events. All of them become visible at once.
+func (l *liveIndex) Apply(_ uint64, events []collection.Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.loading {
+		l.pending = append(l.pending, events)
+		return
+	}
+	l.take(events)
+	l.index.Publish()
+}
+
+func (l *liveIndex) take(events []collection.Event) {
+	for i := range events {
+		e := &events[i]
+		if e.Kind == collection.EventDrop {
+			l.dropped.Store(true)
+			continue
+		}
+		l.remove(e.Old)
+		if e.Kind != collection.EventUpsert {
+			continue
+		}
+		rec, err := collection.DecodeRecord(e.Record)
+		if err == nil {
+			err = l.insert(e.Version, rec)
+		}
+		if err != nil && l.failure == nil {
+			l.failure = err
+		}
+	}
+}
+
+// insert adds a point; one without a vector is no concern of this index.
+func (l *liveIndex) insert(version uint64, rec collection.Record) error {
+	vector := rec.Vector()
+	if vector == nil {
+		return nil
+	}
+	slot, err := l.index.Add(version, vector)
+	if err != nil {
+		return err
+	}
+	l.slots[version] = slot
+	payload := append([]byte(nil), rec.PayloadBytes()...)
+	*l.rowForWriting(slot) = row{id: rec.ID(), payload: payload}
+	l.bytes.Add(int64(len(payload)))
+	return nil
+}
+
+func (l *liveIndex) remove(version uint64) {
+	slot, ok := l.slots[version]
+	if !ok {
+		return
+	}
+	delete(l.slots, version)
+	l.bytes.Add(-int64(len(l.row(slot).payload)))
+	l.index.Remove(slot)
+}
+
+func (l *liveIndex) rowForWriting(slot uint32) *row {
+	chunks := *l.rows.Load()
+	if n := int(slot/rowsPerChunk) + 1; n > len(chunks) {
+		grown := append(chunks[:len(chunks):len(chunks)], new(rowChunk))
+		l.rows.Store(&grown)
+		chunks = grown
+		l.bytes.Add(int64(rowsPerChunk) * 56)
+	}
+	return &chunks[slot/rowsPerChunk][slot%rowsPerChunk]
+}
+
+// row returns the row of a slot that the caller's view contains.
+func (l *liveIndex) row(slot uint32) *row {
+	return &(*l.rows.Load())[slot/rowsPerChunk][slot%rowsPerChunk]
+}
+
+// memory is what the index holds, in bytes.
+func (l *liveIndex) memory() int64 { return l.index.Bytes() + l.bytes.Load() }
+
+// usable returns why the index must not be searched, or nil.
+func (l *liveIndex) usable() error {
+	if l.dropped.Load() {
+		return notFound(l.info.Name)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.failure
+}

@@ -1,0 +1,104 @@
+package grains
+
+import (
+	"context"
+	"time"
+
+	"github.com/hivehub/waggle/actors"
+	"github.com/hivehub/waggle/collection"
+	"github.com/hivehub/waggle/tenant"
+)
+
+// purgeRows is how many rows one purge entry removes: about a megabyte of
+// changes, so that others' writes wait for little.
+const purgeRows = 1000
+
+// purgeSoon asks for the bytes of deleted collections in r to be removed.
+func (c *Client) purgeSoon(r *actors.Replica) {
+	select {
+	case c.purge <- r.Group() - 1:
+	default: // every partition is queued already
+	}
+}
+
+// purgeLoop removes the bytes of deleted collections: first what a stop left
+// behind, then what is asked for.
+func (c *Client) purgeLoop() {
+	for p := range uint64(c.node.Partitions()) {
+		c.purgePartition(c.node.Partition(p))
+	}
+	for {
+		select {
+		case p := <-c.purge:
+			c.purgePartition(c.node.Partition(p))
+		case <-c.background.Done():
+			return
+		}
+	}
+}
+
+func (c *Client) purgePartition(r *actors.Replica) {
+	for {
+		trash, err := c.trash(r)
+		if err != nil || len(trash) == 0 {
+			c.logPurge(r, err)
+			return
+		}
+		for _, t := range trash {
+			err := c.proposeUntilDone(c.background, r, collection.Command{
+				Tenant: t.Tenant, Collection: t.Collection, Op: collection.Purge{Max: purgeRows},
+			})
+			if err != nil {
+				c.logPurge(r, err)
+				return
+			}
+		}
+	}
+}
+
+// logPurge tells of a purge that has to wait for the next start or deletion.
+func (c *Client) logPurge(r *actors.Replica, err error) {
+	if err != nil && c.background.Err() == nil {
+		c.log.Warn("the bytes of deleted collections stay for now", "partition", r.Group()-1, "err", err)
+	}
+}
+
+func (c *Client) trash(r *actors.Replica) ([]collection.Trash, error) {
+	view, err := r.View()
+	if err != nil {
+		return nil, err
+	}
+	defer view.Close()
+	return collection.ListTrash(view)
+}
+
+// DropTenant removes everything a tenant has stored. It is called for a
+// tenant that no key leads to any more, by the operator's act, and may be
+// repeated.
+func (c *Client) DropTenant(ctx context.Context, id tenant.ID) error {
+	r := c.replicaOf(id)
+	err := c.proposeUntilDone(ctx, r, collection.Command{Tenant: id, Op: collection.DropTenant{Max: purgeRows}})
+	if err != nil {
+		return asError(err)
+	}
+	c.options.Quotas.Forget(id)
+	c.directory.passivate(func(h *handle, _ time.Duration) bool { return h.key.tenant == id })
+	c.purgeSoon(r)
+	return nil
+}
+
+// proposeUntilDone repeats an entry that does a bounded part of its work until
+// nothing is left.
+func (c *Client) proposeUntilDone(ctx context.Context, r *actors.Replica, cmd collection.Command) error {
+	for {
+		cmd.Time = time.Now().UnixMilli()
+		data, err := collection.EncodeCommand(nil, cmd)
+		if err != nil {
+			return err
+		}
+		answer, err := answerOf(r.Propose(ctx, actors.Proposal{Tenant: cmd.Tenant, Data: data}))
+		if err != nil || !answer.Existed {
+			return err
+		}
+	}
+}

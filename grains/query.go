@@ -1,0 +1,146 @@
+package grains
+
+import (
+	"context"
+	"runtime"
+	"time"
+
+	"github.com/hivehub/waggle/collection"
+	"github.com/hivehub/waggle/tenant"
+)
+
+func (o *Options) ensureDefaults() {
+	if o.IdleAfter == 0 {
+		o.IdleAfter = 10 * time.Minute
+	}
+	if o.IndexBytesMax == 0 {
+		o.IndexBytesMax = 4 << 30
+	}
+	if o.SearchesMax == 0 {
+		o.SearchesMax = 4 * runtime.GOMAXPROCS(0)
+	}
+	if o.LoadsMax == 0 {
+		o.LoadsMax = 2
+	}
+}
+
+// Query returns the points nearest to the query, nearest first. It activates
+// the collection when it is idle.
+func (c *Client) Query(ctx context.Context, tc tenant.Context, name string, q collection.Query) ([]collection.Hit, error) {
+	hits, err := c.query(ctx, tc, name, &q)
+	return hits, asError(err)
+}
+
+func (c *Client) query(ctx context.Context, tc tenant.Context, name string, q *collection.Query) ([]collection.Hit, error) {
+	view, info, err := c.open(ctx, tc, name)
+	if err != nil {
+		return nil, err
+	}
+	vector, err := queryVector(view, info, q)
+	view.Close()
+	if err != nil {
+		return nil, err
+	}
+	h := c.directory.acquire(grainKey{tc.TenantID, info.ID})
+	defer c.directory.release(h)
+	live, err := c.activated(ctx, h, info)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.enterSearch(ctx); err != nil {
+		return nil, err
+	}
+	defer func() { <-c.searches }()
+	return live.search(ctx, q, vector)
+}
+
+// queryVector is the vector to search with, in the form of the stored ones.
+func queryVector(r collection.Reader, info collection.Info, q *collection.Query) ([]float32, error) {
+	if q.ID == nil {
+		return collection.PrepareQuery(info, q.Vector)
+	}
+	rec, _, ok, err := collection.GetPoint(r, info.ID, *q.ID)
+	if err != nil {
+		return nil, err
+	}
+	if !ok || rec.Vector() == nil {
+		return nil, collection.Errorf(collection.NotFound, "No point with id %s found", q.ID)
+	}
+	return append([]float32(nil), rec.Vector()...), nil
+}
+
+// activated returns the grain's index, loading it when the grain has none.
+func (c *Client) activated(ctx context.Context, h *handle, info collection.Info) (*liveIndex, error) {
+	if live := h.live.Load(); live != nil {
+		return live, nil
+	}
+	reply := make(chan error, 1)
+	c.node.System().Root.Send(h.pid, &activate{info: info, reply: reply})
+	select {
+	case err := <-reply:
+		if err != nil {
+			return nil, err
+		}
+		return h.live.Load(), nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// enterSearch waits for one of the places at the scan; ctx bounds the wait.
+func (c *Client) enterSearch(ctx context.Context) error {
+	select {
+	case c.searches <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return &collection.Error{
+			Code: collection.Unavailable, Reason: collection.ReasonOverload,
+			Message: "too many searches wait on this node; retry shortly", Err: ctx.Err(),
+		}
+	}
+}
+
+// sweep passivates what is idle, and what is over the memory budget.
+func (c *Client) sweep() {
+	every := time.NewTicker(max(time.Second, c.options.IdleAfter/10))
+	defer every.Stop()
+	for {
+		select {
+		case <-every.C:
+			c.Sweep()
+		case <-c.background.Done():
+			return
+		}
+	}
+}
+
+// Sweep passivates grains unused for IdleAfter, and the longest unused ones
+// while all together hold more than IndexBytesMax. It runs by itself; calling
+// it only makes it happen now. It returns how many were passivated.
+func (c *Client) Sweep() int {
+	total := c.IndexBytes()
+	return c.directory.passivate(func(h *handle, idle time.Duration) bool {
+		var held int64
+		if live := h.live.Load(); live != nil {
+			held = live.memory()
+		}
+		if idle < c.options.IdleAfter && (total <= c.options.IndexBytesMax || held == 0) {
+			return false
+		}
+		total -= held
+		return true
+	})
+}
+
+// IndexBytes is the memory that the indexes of active collections hold.
+func (c *Client) IndexBytes() int64 {
+	c.directory.mu.Lock()
+	defer c.directory.mu.Unlock()
+	var sum int64
+	for _, h := range c.directory.grains {
+		if live := h.live.Load(); live != nil {
+			sum += live.memory()
+		}
+	}
+	return sum
+}

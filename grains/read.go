@@ -1,0 +1,160 @@
+package grains
+
+import (
+	"context"
+
+	"github.com/hivehub/waggle/collection"
+	"github.com/hivehub/waggle/tenant"
+)
+
+// GetCollection describes a collection.
+func (c *Client) GetCollection(ctx context.Context, tc tenant.Context, name string) (collection.Info, error) {
+	view, info, err := c.open(ctx, tc, name)
+	if err != nil {
+		return info, asError(err)
+	}
+	view.Close()
+	return info, nil
+}
+
+// ListCollections describes the tenant's collections, in the order of their names.
+func (c *Client) ListCollections(ctx context.Context, tc tenant.Context) ([]collection.Info, error) {
+	view, err := c.read(ctx, tc)
+	if err != nil {
+		return nil, asError(err)
+	}
+	defer view.Close()
+	infos, err := collection.ListCollections(view, tc.TenantID)
+	return infos, asError(err)
+}
+
+// Retrieve returns the points of ids that are there, in the order of ids.
+func (c *Client) Retrieve(ctx context.Context, tc tenant.Context, name string, ids []collection.PointID,
+	payload collection.PayloadSelector, withVector bool,
+) ([]collection.Point, error) {
+	view, info, err := c.open(ctx, tc, name)
+	if err != nil {
+		return nil, asError(err)
+	}
+	defer view.Close()
+	want, err := payload.Projection()
+	if err != nil {
+		return nil, asError(err)
+	}
+	points := make([]collection.Point, 0, len(ids))
+	for i, id := range ids {
+		if i%1024 == 1023 && ctx.Err() != nil {
+			return nil, asError(ctx.Err())
+		}
+		rec, _, ok, err := collection.GetPoint(view, info.ID, id)
+		if err != nil {
+			return nil, asError(err)
+		}
+		if !ok {
+			continue
+		}
+		p, err := pointOf(rec, want, withVector)
+		if err != nil {
+			return nil, asError(err)
+		}
+		points = append(points, p)
+	}
+	return points, nil
+}
+
+// Scroll returns points in the order of their ids.
+func (c *Client) Scroll(ctx context.Context, tc tenant.Context, name string, q collection.ScrollRequest) (collection.Page, error) {
+	view, info, err := c.open(ctx, tc, name)
+	if err != nil {
+		return collection.Page{}, asError(err)
+	}
+	defer view.Close()
+	want, err := q.WithPayload.Projection()
+	if err != nil {
+		return collection.Page{}, asError(err)
+	}
+	page := collection.Page{Points: []collection.Point{}}
+	err = matching(ctx, view, info.ID, q.Offset, q.Filter, func(rec collection.Record) (bool, error) {
+		if len(page.Points) == q.Limit {
+			id := rec.ID()
+			page.Next = &id
+			return false, nil
+		}
+		p, err := pointOf(rec, want, q.WithVector)
+		page.Points = append(page.Points, p)
+		return true, err
+	})
+	return page, asError(err)
+}
+
+// Count counts the points that pass the filter, exactly.
+func (c *Client) Count(ctx context.Context, tc tenant.Context, name string, f *collection.Filter) (uint64, error) {
+	view, info, err := c.open(ctx, tc, name)
+	if err != nil {
+		return 0, asError(err)
+	}
+	defer view.Close()
+	if f == nil {
+		return info.Points, nil
+	}
+	var n uint64
+	err = matching(ctx, view, info.ID, nil, f, func(collection.Record) (bool, error) {
+		n++
+		return true, nil
+	})
+	return n, asError(err)
+}
+
+// matching calls fn with the points that pass the filter, in the order of
+// their ids from offset on, until fn returns false. It looks at ctx every
+// 1,024 points.
+func matching(ctx context.Context, r collection.Reader, id uint64, offset *collection.PointID, f *collection.Filter,
+	fn func(collection.Record) (bool, error),
+) error {
+	match := func(collection.Record) bool { return true }
+	if f != nil {
+		compiled := f.Compile()
+		match = func(rec collection.Record) bool {
+			return compiled.MatchesRecord(rec.ID(), rec.PayloadBytes(), rec.Vector() != nil)
+		}
+	}
+	var failed error
+	n := 0
+	err := collection.ScanIDs(r, id, offset, func(_ collection.PointID, version uint64) bool {
+		if n++; n%1024 == 0 {
+			if failed = ctx.Err(); failed != nil {
+				return false
+			}
+		}
+		rec, ok, err := collection.GetPointByVersion(r, id, version)
+		if err == nil && !ok {
+			err = collection.Errorf(collection.DataLoss, "a point is in the index of ids and not in the store")
+		}
+		if err != nil {
+			failed = err
+			return false
+		}
+		if !match(rec) {
+			return true
+		}
+		more, err := fn(rec)
+		failed = err
+		return more && err == nil
+	})
+	if err == nil {
+		err = failed
+	}
+	return err
+}
+
+func pointOf(rec collection.Record, want collection.Projection, withVector bool) (collection.Point, error) {
+	p := collection.Point{ID: rec.ID()}
+	var err error
+	if p.Payload, err = wantedPayload(rec.PayloadBytes(), want); err != nil {
+		return p, err
+	}
+	if withVector {
+		p.Vector = append([]float32(nil), rec.Vector()...)
+	}
+	return p, nil
+}

@@ -1,0 +1,116 @@
+package grains
+
+import (
+	"context"
+
+	"github.com/hivehub/waggle/collection"
+	"github.com/hivehub/waggle/index"
+)
+
+// search answers q from the live index: one immutable view from the filter to
+// the last hit. vector has the collection's dimension and, for Cosine, unit
+// length.
+func (l *liveIndex) search(ctx context.Context, q *collection.Query, vector []float32) ([]collection.Hit, error) {
+	if err := l.usable(); err != nil {
+		return nil, err
+	}
+	view := l.index.View()
+	defer view.Release()
+	allow, err := l.allowed(ctx, view, q.Filter)
+	if err != nil {
+		return nil, err
+	}
+	found, err := view.Search(ctx, &index.Query{
+		Vector: vector, K: l.wanted(q, view), Ef: q.Ef, Exact: q.Exact, Allow: allow,
+	}, nil)
+	if err != nil {
+		return nil, err
+	}
+	return l.hits(q, view, found)
+}
+
+// wanted is how many hits to ask the index for: the page, and one more when
+// the query's own point is to be left out.
+func (l *liveIndex) wanted(q *collection.Query, view index.View) int {
+	k := q.Limit + q.Offset
+	if q.ID != nil {
+		k++
+	}
+	return min(k, view.Len())
+}
+
+// allowed evaluates the filter over the view's rows into a bitmap of slots.
+func (l *liveIndex) allowed(ctx context.Context, view index.View, f *collection.Filter) ([]uint64, error) {
+	if f == nil {
+		return nil, nil
+	}
+	match := f.Compile()
+	slots := view.Slots()
+	bits := make([]uint64, (slots+63)/64)
+	for slot := range slots {
+		if slot%1024 == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if _, ok := view.Label(slot); !ok {
+			continue
+		}
+		r := l.row(slot)
+		if match.MatchesRecord(r.id, r.payload, true) {
+			bits[slot/64] |= 1 << (slot % 64)
+		}
+	}
+	return bits, nil
+}
+
+// hits turns what the index found into the answer's page.
+func (l *liveIndex) hits(q *collection.Query, view index.View, found []index.Hit) ([]collection.Hit, error) {
+	distance := l.info.Config.Vector().Distance
+	want, err := q.WithPayload.Projection()
+	if err != nil {
+		return nil, err
+	}
+	out := make([]collection.Hit, 0, min(q.Limit, len(found)))
+	skip := q.Offset
+	for _, f := range found {
+		r := l.row(f.Slot)
+		if q.ID != nil && r.id == *q.ID {
+			continue
+		}
+		score := collection.Score(distance, f.Distance)
+		if q.ScoreThreshold != nil && !distance.Passes(score, *q.ScoreThreshold) {
+			break // nearest first: nothing after it passes either
+		}
+		if skip > 0 {
+			skip--
+			continue
+		}
+		if len(out) == q.Limit {
+			break
+		}
+		hit := collection.Hit{ID: r.id, Version: f.Label, Score: score}
+		if hit.Payload, err = wantedPayload(r.payload, want); err != nil {
+			return nil, err
+		}
+		if q.WithVector {
+			hit.Vector = append([]float32(nil), view.Vector(f.Slot)...)
+		}
+		out = append(out, hit)
+	}
+	return out, nil
+}
+
+// wantedPayload decodes the wanted part of a payload: nil when none is wanted,
+// empty when there is none.
+func wantedPayload(raw []byte, want collection.Projection) (collection.Payload, error) {
+	if want.None() {
+		return nil, nil
+	}
+	if len(raw) == 0 {
+		return collection.Payload{}, nil
+	}
+	p, err := collection.DecodePayload(raw)
+	if err != nil {
+		return nil, err
+	}
+	return want.Apply(p), nil
+}

@@ -1,0 +1,189 @@
+package grains
+
+import (
+	"context"
+	"time"
+
+	"github.com/hivehub/waggle/actors"
+	"github.com/hivehub/waggle/collection"
+	"github.com/hivehub/waggle/tenant"
+)
+
+// CreateCollection makes a collection; the error is already_exists when the
+// tenant has one of that name.
+func (c *Client) CreateCollection(ctx context.Context, tc tenant.Context, name string, cfg collection.Config) error {
+	r, err := c.enter(tc)
+	if err != nil {
+		return err
+	}
+	if err := collection.ValidateName(name, c.options.Limits); err != nil {
+		return err
+	}
+	if err := cfg.Validate(c.options.Limits); err != nil {
+		return err
+	}
+	_, err = c.decide(ctx, r, tc, collection.Command{Op: collection.CreateCollection{Name: name, Config: cfg}})
+	return asError(err)
+}
+
+// DeleteCollection removes a collection and reports whether it was there. Its
+// points are unreadable and uncounted at once; their bytes go behind it.
+func (c *Client) DeleteCollection(ctx context.Context, tc tenant.Context, name string) (bool, error) {
+	r, err := c.enter(tc)
+	if err != nil {
+		return false, err
+	}
+	answer, err := c.decide(ctx, r, tc, collection.Command{Op: collection.DeleteCollection{Name: name}})
+	if err != nil {
+		return false, asError(err)
+	}
+	if answer.Existed {
+		c.directory.drop(grainKey{tc.TenantID, answer.Collection})
+		c.purgeSoon(r)
+	}
+	return answer.Existed, nil
+}
+
+// Write changes points. A write of more points than one entry may hold, which
+// only a filter can name, is several entries; with an idempotency key it must
+// fit into one.
+func (c *Client) Write(ctx context.Context, tc tenant.Context, name string, w collection.Write, o collection.WriteOptions) (collection.Answer, error) {
+	answer, err := c.write(ctx, tc, name, w, o)
+	return answer, asError(err)
+}
+
+func (c *Client) write(ctx context.Context, tc tenant.Context, name string, w collection.Write, o collection.WriteOptions) (collection.Answer, error) {
+	r, err := c.enter(tc)
+	if err != nil {
+		return collection.Answer{}, err
+	}
+	info, selected, err := c.resolveWrite(ctx, r, tc, name, &w)
+	if err != nil {
+		return collection.Answer{}, err
+	}
+	if selected == nil {
+		return c.writeOnce(ctx, tc, info, w, o)
+	}
+	if o.IdempotencyKey != "" && len(selected) > c.options.Limits.BatchPoints {
+		return collection.Answer{}, collection.Errorf(collection.InvalidArgument,
+			"the filter selects %d points; with an idempotency key a write may change at most %d", len(selected), c.options.Limits.BatchPoints)
+	}
+	var sum collection.Answer
+	for first := true; first || len(selected) > 0; first = false {
+		n := min(len(selected), c.options.Limits.BatchPoints)
+		*selectionOf(&w) = collection.Selection{IDs: selected[:n]}
+		selected = selected[n:]
+		answer, err := c.writeOnce(ctx, tc, info, w, o)
+		if err != nil {
+			return sum, err
+		}
+		answer.Affected += sum.Affected
+		sum = answer
+	}
+	return sum, nil
+}
+
+// resolveWrite reads the collection's record and, for a write by filter, the
+// ids that pass it now: apply knows no filters.
+func (c *Client) resolveWrite(ctx context.Context, r *actors.Replica, tc tenant.Context, name string, w *collection.Write) (collection.Info, []collection.PointID, error) {
+	selection := selectionOf(w)
+	if selection == nil || selection.Filter == nil {
+		view, err := r.View()
+		if err != nil {
+			return collection.Info{}, nil, err
+		}
+		defer view.Close()
+		info, err := lookup(view, tc.TenantID, name)
+		return info, nil, err
+	}
+	view, info, err := c.open(ctx, tc, name)
+	if err != nil {
+		return info, nil, err
+	}
+	defer view.Close()
+	ids := []collection.PointID{}
+	err = matching(ctx, view, info.ID, nil, selection.Filter, func(rec collection.Record) (bool, error) {
+		ids = append(ids, rec.ID())
+		return true, nil
+	})
+	return info, ids, err
+}
+
+// selectionOf is which points a write other than an upsert is about.
+func selectionOf(w *collection.Write) *collection.Selection {
+	switch {
+	case w.Delete != nil:
+		return w.Delete
+	case w.SetPayload != nil:
+		return &w.SetPayload.Selection
+	case w.OverwritePayload != nil:
+		return &w.OverwritePayload.Selection
+	case w.DeletePayload != nil:
+		return &w.DeletePayload.Selection
+	}
+	return w.ClearPayload
+}
+
+// writeOnce makes a write final and puts it into the log as one entry, by way
+// of the collection's grain.
+func (c *Client) writeOnce(ctx context.Context, tc tenant.Context, info collection.Info, w collection.Write, o collection.WriteOptions) (collection.Answer, error) {
+	op, err := collection.Finalize(info, w, c.options.Limits)
+	if err != nil {
+		return collection.Answer{}, err
+	}
+	data, err := c.command(ctx, tc, collection.Command{
+		Collection: info.ID, Key: o.IdempotencyKey, Hash: o.RequestHash, Op: op,
+	})
+	if err != nil {
+		return collection.Answer{}, err
+	}
+	h := c.directory.acquire(grainKey{tc.TenantID, info.ID})
+	defer c.directory.release(h)
+	if err := c.replicaOf(tc.TenantID).AwaitRoom(ctx); err != nil {
+		return collection.Answer{}, err
+	}
+	reply := make(chan collection.Outcome, 1)
+	c.node.System().Root.Send(h.pid, &write{data: data, reply: reply})
+	if !o.Wait {
+		return c.accepted(reply)
+	}
+	return answerOf(actors.Await(ctx, reply))
+}
+
+// accepted answers a write that is not waited for: a refusal that is known at
+// once is told, anything later is not.
+func (c *Client) accepted(reply <-chan collection.Outcome) (collection.Answer, error) {
+	select {
+	case o := <-reply:
+		return answerOf(o.Answer, o.Err)
+	default:
+		return collection.Answer{}, nil
+	}
+}
+
+// command encodes a command with what this node adds: the tenant, its limits
+// and the time.
+func (c *Client) command(ctx context.Context, tc tenant.Context, cmd collection.Command) ([]byte, error) {
+	limits, err := c.options.Quotas.Limits(ctx, tc.TenantID)
+	if err != nil {
+		return nil, err
+	}
+	cmd.Tenant, cmd.Limits, cmd.Time = tc.TenantID, limits, time.Now().UnixMilli()
+	return collection.EncodeCommand(nil, cmd)
+}
+
+// decide puts a command of no collection's grain into the log and waits.
+func (c *Client) decide(ctx context.Context, r *actors.Replica, tc tenant.Context, cmd collection.Command) (collection.Answer, error) {
+	data, err := c.command(ctx, tc, cmd)
+	if err != nil {
+		return collection.Answer{}, err
+	}
+	return answerOf(r.Propose(ctx, actors.Proposal{Tenant: tc.TenantID, Data: data}))
+}
+
+func answerOf(answer any, err error) (collection.Answer, error) {
+	if err != nil {
+		return collection.Answer{}, err
+	}
+	return answer.(collection.Answer), nil
+}

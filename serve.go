@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"go.uber.org/fx"
+
+	"github.com/hivehub/waggle/actors"
+	"github.com/hivehub/waggle/collection"
+	"github.com/hivehub/waggle/grains"
+	"github.com/hivehub/waggle/hubsvc"
+	"github.com/hivehub/waggle/tenant"
+)
+
+func newLogger(c Config) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.Log.Level)); err != nil {
+		return nil, err
+	}
+	o := &slog.HandlerOptions{Level: level}
+	if c.Log.Format == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, o)), nil
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, o)), nil
+}
+
+// dataDir is the locked data directory and the secret in it.
+type dataDir struct {
+	path   string
+	secret clusterSecret
+}
+
+// openDataDir makes the directory if need be and locks it for this process.
+func openDataDir(lc fx.Lifecycle, c Config) (*dataDir, error) {
+	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the data directory: %w", err)
+	}
+	lock, err := os.OpenFile(filepath.Join(c.DataDir, "LOCK"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock the data directory: %w", err)
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("the data directory %s is in use by another waggle; stop it or choose another --data", c.DataDir), lock.Close())
+	}
+	lc.Append(fx.StopHook(lock.Close))
+	_, err = os.Stat(filepath.Join(c.DataDir, "log"))
+	secret, err := openSecret(c, err == nil)
+	if err != nil {
+		return nil, err
+	}
+	return &dataDir{path: c.DataDir, secret: secret}, nil
+}
+
+// listeners are the open ports; the edge takes them over when the rest is up.
+type listeners struct {
+	main, qdrant net.Listener // qdrant is nil when it is off
+}
+
+// openListeners opens the ports before anything is written, so that a taken
+// port leaves no half-born directory behind.
+func openListeners(lc fx.Lifecycle, c Config, _ *dataDir) (*listeners, error) {
+	l := &listeners{}
+	var err error
+	if l.main, err = listen("--listen", c.Listen.Address); err != nil {
+		return nil, err
+	}
+	if c.Listen.QdrantAddress != off {
+		if l.qdrant, err = listen("--qdrant-listen", c.Listen.QdrantAddress); err != nil {
+			return nil, errors.Join(err, l.main.Close())
+		}
+	}
+	lc.Append(fx.StopHook(l.close))
+	return l, nil
+}
+
+func listen(flag, address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("%s is taken by another program; choose another address with %s", address, flag)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", address, err)
+	}
+	return l, nil
+}
+
+// close is for a start that failed; the edge has closed them otherwise.
+func (l *listeners) close() {
+	_ = l.main.Close()
+	if l.qdrant != nil {
+		_ = l.qdrant.Close()
+	}
+}
+
+func newKeyDirectory(d *dataDir) *hubsvc.Directory {
+	return hubsvc.NewDirectory(hubsvc.NewKeyHasher(d.secret.derive(purposeKeyHash)), time.Now)
+}
+
+func startNode(lc fx.Lifecycle, c Config, d *dataDir, _ *listeners, keys *hubsvc.Directory, log *slog.Logger) (*actors.Node, error) {
+	n, err := actors.Start(actors.Options{
+		Dir: d.path, Partitions: c.Partitions,
+		Machine:            machineOf(keys),
+		TenantOf:           tenantOf,
+		SegmentBytes:       c.Storage.SegmentBytes,
+		CheckpointBytes:    c.Storage.CheckpointBytes,
+		CheckpointInterval: c.Storage.CheckpointInterval,
+		DeltaBytesMax:      c.Storage.DeltaBytesMax,
+		Logger:             log,
+		OnFatal: func(err error) {
+			log.Error(err.Error())
+			os.Exit(1)
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	lc.Append(fx.StopHook(n.Stop))
+	return n, nil
+}
+
+// machineOf decides the system group's entries by the hub, the others' by the
+// collections' machine.
+func machineOf(keys *hubsvc.Directory) func(uint64) collection.StateMachine {
+	hub, data := actors.HubMachine(hubsvc.NewMachine(keys.Observe)), collection.StateMachine(collection.Machine{})
+	return func(group uint64) collection.StateMachine {
+		if group == actors.SystemGroup {
+			return hub
+		}
+		return data
+	}
+}
+
+func tenantOf(group uint64, data []byte) tenant.ID {
+	if group == actors.SystemGroup {
+		return ""
+	}
+	return collection.CommandTenant(data)
+}
+
+// startHub reads the hub's state back, or makes it: cluster id, operator,
+// tenant `default` and their keys.
+func startHub(d *dataDir, n *actors.Node, keys *hubsvc.Directory) (*hubsvc.Embedded, *firstKeys, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	hub := hubsvc.NewEmbedded(keys, actors.HubGroup(n.SystemReplica()))
+	if err := n.SystemReplica().ReadBarrier(ctx, ""); err != nil {
+		return nil, nil, fmt.Errorf("read the hub's state: %w", err)
+	}
+	view, err := n.SystemReplica().View()
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the hub's state: %w", err)
+	}
+	err = keys.Load(view)
+	view.Close()
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the hub's state: %w", err)
+	}
+	if _, born := keys.Cluster(); born {
+		return hub, &firstKeys{}, nil
+	}
+	first, err := newFirstKeys(d.path, os.Getenv)
+	if err != nil {
+		return nil, nil, err
+	}
+	_, _, err = hub.Birth(ctx, hubsvc.BirthOptions{
+		Partitions: uint32(n.Partitions()), OperatorKey: first.operator, TenantKey: first.tenant,
+	})
+	return hub, first, err
+}
+
+// hubLimits answers the quota actors from the embedded hub.
+type hubLimits struct{ keys *hubsvc.Directory }
+
+// Limits returns the limits of the tenant's plan.
+func (h hubLimits) Limits(_ context.Context, id tenant.ID) (tenant.Limits, error) {
+	limits, ok := h.keys.Limits(id)
+	if !ok {
+		return tenant.Limits{}, collection.Errorf(collection.NotFound, "no such tenant")
+	}
+	return limits, nil
+}
+
+func startQuotas(lc fx.Lifecycle, n *actors.Node, keys *hubsvc.Directory) *actors.Quotas {
+	q := actors.NewQuotas(n.System(), hubLimits{keys}, actors.QuotaOptions{})
+	lc.Append(fx.StopHook(q.Stop))
+	return q
+}
+
+func startGrains(lc fx.Lifecycle, c Config, n *actors.Node, q *actors.Quotas, hub *hubsvc.Embedded, keys *hubsvc.Directory, log *slog.Logger) *grains.Client {
+	g := grains.New(grains.Options{
+		Node: n, Quotas: q, Hub: hub, Limits: c.Limits.Request, Logger: log,
+		Placement: func(id tenant.ID) (uint64, bool) {
+			p, ok := keys.Partition(id)
+			return uint64(p), ok
+		},
+	})
+	lc.Append(fx.StopHook(g.Stop))
+	return g
+}
