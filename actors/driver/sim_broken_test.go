@@ -61,34 +61,54 @@ func TestSimCatchesBrokenVariants(t *testing.T) {
 // disk is the disk as the process has it.
 func (m mutant) disk(d disk.Disk) disk.Disk {
 	if m == ackBeforeFsync {
-		return lyingDisk{d}
+		return hastyDisk{Disk: d, owed: new(disk.File)}
 	}
 	return d
 }
 
-// lyingDisk says that the log's files are synced, and does nothing.
-type lyingDisk struct{ disk.Disk }
+// hastyDisk answers a sync of the log's files at once, and does it before the
+// next write.
+type hastyDisk struct {
+	disk.Disk
+	owed *disk.File
+}
 
-func (d lyingDisk) Create(name string) (disk.File, error) {
+func (d hastyDisk) Create(name string) (disk.File, error) {
 	f, err := d.Disk.Create(name)
-	return lie(name, f), err
+	return d.hasten(name, f), err
 }
 
-func (d lyingDisk) Open(name string) (disk.File, error) {
+func (d hastyDisk) Open(name string) (disk.File, error) {
 	f, err := d.Disk.Open(name)
-	return lie(name, f), err
+	return d.hasten(name, f), err
 }
 
-func lie(name string, f disk.File) disk.File {
+func (d hastyDisk) hasten(name string, f disk.File) disk.File {
 	if f == nil || !strings.HasPrefix(name, "log/") {
 		return f
 	}
-	return lyingFile{f}
+	return hastyFile{File: f, owed: d.owed}
 }
 
-type lyingFile struct{ disk.File }
+type hastyFile struct {
+	disk.File
+	owed *disk.File
+}
 
-func (lyingFile) Sync() error { return nil }
+func (f hastyFile) Sync() error {
+	*f.owed = f.File
+	return nil
+}
+
+func (f hastyFile) WriteAt(b []byte, at int64) (int, error) {
+	if owed := *f.owed; owed != nil {
+		*f.owed = nil
+		if err := owed.Sync(); err != nil {
+			return 0, err
+		}
+	}
+	return f.File.WriteAt(b, at)
+}
 
 // append is an append on its way to the log.
 func (m mutant) append(a nodelog.Append) nodelog.Append {

@@ -16,10 +16,15 @@ type read struct {
 	allowed []int64
 }
 
-// readLoop reads now and then.
+// readLoop reads now and then, as often from any node as from the one that is
+// believed to lead.
 func (c *client) readLoop() {
-	c.w.after(c.w.between(10*time.Millisecond, 600*time.Millisecond), func() {
-		if n := c.choose(); !c.w.healed && n.up && n.paused <= c.w.now {
+	c.w.after(c.w.between(10*time.Millisecond, 400*time.Millisecond), func() {
+		n := c.w.nodes[c.leader-1]
+		if c.w.chance(50) {
+			n = c.w.nodes[c.w.rng.IntN(len(c.w.nodes))]
+		}
+		if !c.w.healed && n.up && n.paused <= c.w.now {
 			c.startRead(n)
 		}
 		if !c.w.healed {
