@@ -11,16 +11,17 @@ import (
 
 // Directory is the part of the hub's state that every request needs, in
 // memory: who a key belongs to and what its tenant may use. It holds what has
-// been applied on this node. Fill it with Load before the system group
-// starts, and give its Observe to the Machine. Everything else may be called
-// from anywhere at any time.
+// been applied on this node: give its Observe to the Machine, and Load it
+// unless the node has just been born. Until then nobody is let in. Everything
+// may be called from anywhere at any time.
 type Directory struct {
 	hasher *KeyHasher
 	now    func() time.Time
 
 	mu struct {
 		sync.RWMutex
-		cluster *Cluster
+		cluster *Cluster // nil until Load or the birth
+		waiting []Change // observed before
 		plans   map[string]*tenant.Plan
 		tenants map[tenant.ID]*tenantEntry
 		keys    map[keySlot]*keyEntry // good keys of served tenants
@@ -49,56 +50,83 @@ type keyEntry struct {
 // hash; now dates the contexts that Validate makes.
 func NewDirectory(hasher *KeyHasher, now func() time.Time) *Directory {
 	d := &Directory{hasher: hasher, now: now}
-	d.reset()
-	return d
-}
-
-// Hasher returns the hasher whose hashes the directory is keyed by.
-func (d *Directory) Hasher() *KeyHasher { return d.hasher }
-
-func (d *Directory) reset() {
-	d.mu.cluster = nil
 	d.mu.plans = map[string]*tenant.Plan{}
 	d.mu.tenants = map[tenant.ID]*tenantEntry{}
 	d.mu.keys = map[keySlot]*keyEntry{}
+	return d
 }
 
-// Load replaces the whole content by what r holds. It refuses with
+// Load fills the directory from a view of the system group, once, at any time
+// after Observe has been given to the Machine: what is observed before waits
+// until Load knows whether v has it already. It refuses with
 // FAILED_PRECONDITION when the hasher's secret is not the cluster's: no key
-// would be found, and every client would be told that its key is wrong. No entry of the system
-// group may be applied meanwhile: a change observed before Load has read it
-// would be lost.
-func (d *Directory) Load(r Reader) error {
-	var change Change
-	cluster, born, err := get[Cluster](r, []byte{tagCluster})
+// would be found, and every client would be told that its key is wrong.
+func (d *Directory) Load(v View) error {
+	stored, err := loadChange(v) // not under the lock: Observe must never wait for a store
 	if err != nil {
-		return fmt.Errorf("load cluster record: %w", err)
-	}
-	if born {
-		if cluster.SecretSum != d.hasher.SecretSum() {
-			return errorf(CodeFailedPrecondition, "the cluster secret is not the one that cluster %s was born with", cluster.ID)
-		}
-		change.Cluster = &cluster
-	}
-	if change.Plans, err = list[tenant.Plan](r, tagPlan); err != nil {
-		return fmt.Errorf("load plans: %w", err)
-	}
-	if change.Tenants, err = list[Tenant](r, tagTenant); err != nil {
-		return fmt.Errorf("load tenants: %w", err)
-	}
-	if change.Keys, err = list[Key](r, tagKey); err != nil {
-		return fmt.Errorf("load keys: %w", err)
+		return err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.reset()
-	return d.observe(change)
+	if err := d.load(stored, v.AppliedIndex()); err != nil {
+		return err
+	}
+	if d.mu.cluster != nil && d.mu.cluster.SecretSum != d.hasher.SecretSum() {
+		return errorf(CodeFailedPrecondition, "the cluster secret is not the one that cluster %s was born with", d.mu.cluster.ID)
+	}
+	return nil
 }
 
-// Observe takes over what an applied command changed.
+// load does nothing for a directory that has seen the birth or for a hub that
+// has none.
+func (d *Directory) load(stored Change, applied uint64) error {
+	if d.mu.cluster != nil || stored.Cluster == nil {
+		return nil
+	}
+	if err := d.observe(stored); err != nil {
+		return err
+	}
+	for _, c := range d.mu.waiting {
+		if c.Index <= applied {
+			continue
+		}
+		if err := d.observe(c); err != nil {
+			return err
+		}
+	}
+	d.mu.waiting = nil
+	return nil
+}
+
+// loadChange returns all that r holds as one change.
+func loadChange(r Reader) (Change, error) {
+	cluster, born, err := get[Cluster](r, []byte{tagCluster})
+	if err != nil || !born {
+		return Change{}, wrap(err, "load cluster record")
+	}
+	c := Change{Cluster: &cluster}
+	if c.Plans, err = list[tenant.Plan](r, tagPlan); err != nil {
+		return Change{}, fmt.Errorf("load plans: %w", err)
+	}
+	if c.Tenants, err = list[Tenant](r, tagTenant); err != nil {
+		return Change{}, fmt.Errorf("load tenants: %w", err)
+	}
+	if c.Keys, err = list[Key](r, tagKey); err != nil {
+		return Change{}, fmt.Errorf("load keys: %w", err)
+	}
+	return c, nil
+}
+
+// Observe takes over what an applied command changed. A directory that has
+// neither been loaded nor seen the birth lacks what came before, and keeps
+// the change for Load.
 func (d *Directory) Observe(c Change) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.mu.cluster == nil && c.Cluster == nil {
+		d.mu.waiting = append(d.mu.waiting, c)
+		return
+	}
 	if err := d.observe(c); err != nil {
 		panic(fmt.Sprintf("BUG: applied entry %d: %v", c.Index, err))
 	}
@@ -166,8 +194,8 @@ func (d *Directory) observeKey(k Key) error {
 }
 
 // Validate returns the context that key grants, or why it grants none: an
-// *Error with AUTH_MISSING, AUTH_INVALID_FORMAT, AUTH_INVALID_KEY or
-// TENANT_SUSPENDED. An operator key grants a context with IsOperator and no
+// *Error with AUTH_MISSING, AUTH_INVALID_FORMAT, AUTH_INVALID_KEY,
+// TENANT_SUSPENDED, or UNAVAILABLE before the directory knows any key. An operator key grants a context with IsOperator and no
 // tenant, which is not Valid for any tenant's data. The Permissions of
 // the context are shared: do not change them. Validate does not allocate.
 func (d *Directory) Validate(key string) (tenant.Context, error) {
@@ -183,6 +211,9 @@ func (d *Directory) Validate(key string) (tenant.Context, error) {
 
 	d.mu.RLock()
 	defer d.mu.RUnlock()
+	if d.mu.cluster == nil {
+		return tenant.Context{}, errUnborn
+	}
 	e := d.mu.keys[keySlot(hash[:len(keySlot{})])]
 	if e == nil || subtle.ConstantTimeCompare(e.Hash[:], hash[:]) != 1 {
 		return tenant.Context{}, errKey

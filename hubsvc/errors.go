@@ -47,7 +47,7 @@ var (
 	errFormat    = &Error{Code: CodeAuthInvalidFormat, Message: "the access key is malformed or mistyped"}
 	errKey       = &Error{Code: CodeAuthInvalidKey, Message: "the access key is not valid"}
 	errSuspended = &Error{Code: CodeTenantSuspended, Message: "the tenant is suspended"}
-	errUnborn    = &Error{Code: CodeUnavailable, Message: "the cluster is not born yet"}
+	errUnborn    = &Error{Code: CodeUnavailable, Message: "the hub has not started yet"}
 )
 
 func errorf(code Code, format string, args ...any) *Error {

@@ -17,6 +17,7 @@ import (
 type memTxn struct {
 	state map[string][]byte // committed
 	work  map[string][]byte // of the running entry
+	index uint64            // of the last entry kept
 	fail  error             // what every read answers, when set
 }
 
@@ -52,7 +53,7 @@ func (m *memTxn) Delete(bucket byte, key []byte) error {
 	return nil
 }
 
-func (m *memTxn) AppliedIndex() uint64 { return 0 }
+func (m *memTxn) AppliedIndex() uint64 { return m.index }
 func (m *memTxn) Close()               {}
 
 func mustBeHub(bucket byte) {
@@ -89,6 +90,7 @@ func (g *group) Propose(_ context.Context, data []byte) (any, error) {
 	g.index++
 	answer, err := g.machine.Apply(g.tx, g.index, data)
 	g.tx.end(err)
+	g.tx.index = g.index
 	return answer, err
 }
 
