@@ -138,7 +138,7 @@ func (a *applier) withinQuota(before TenantUsage) error {
 }
 
 func quotaExceeded(name string, current, requested, quota uint64) error {
-	e := Errorf(ResourceExhausted, "quota exceeded: %s %d of %d in use, %d more requested", name, current, quota, requested)
+	e := Errorf(ResourceExhausted, "%s: %d of %d in use, %d more requested", name, current, quota, requested)
 	e.Reason = ReasonQuota
 	e.Details = map[string]any{"usage": map[string]any{
 		"type":      name,

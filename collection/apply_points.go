@@ -53,6 +53,7 @@ func (a *applier) upsert(op Upsert) (Answer, error) {
 		return Answer{}, err
 	}
 	a.events = make([]Event, 0, len(op.Records))
+	a.rows.free = make([]byte, pointRows*(len(op.Records)+1))
 	for i, r := range op.Records {
 		if err := a.put(&t, r, a.version(i)); err != nil {
 			return Answer{}, err

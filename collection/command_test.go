@@ -149,6 +149,7 @@ func FuzzDecodeCommand(f *testing.F) {
 func FuzzDecodeConfig(f *testing.F) {
 	raw, _ := appendConfig(nil, testConfig())
 	f.Add(raw)
+	f.Add(append(raw, 0x80)) // settings that are there and empty
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c, err := decodeConfig(b)
 		if err != nil {
@@ -162,8 +163,11 @@ func FuzzDecodeConfig(f *testing.F) {
 			return
 		}
 		back, err := decodeConfig(again)
-		if diff := cmp.Diff(c, back); err != nil || diff != "" {
-			t.Fatalf("%x: %v %s", b, err, diff)
+		if err != nil {
+			t.Fatalf("%x became %x: %v", b, again, err)
+		}
+		if twice, err := appendConfig(nil, back); err != nil || !bytes.Equal(again, twice) {
+			t.Fatalf("%x became %x, then %x: %v", b, again, twice, err)
 		}
 	})
 }

@@ -40,7 +40,7 @@ func Score(d Distance, dist float32) float32 {
 	if d == Euclid {
 		return float32(math.Sqrt(float64(dist)))
 	}
-	return -dist
+	return 0 - dist // never a negative zero
 }
 
 // Passes reports whether a score is at least as near as threshold.

@@ -147,6 +147,9 @@ func TestFinalizeKeepsEveryKindOfWrite(t *testing.T) {
 }
 
 func TestScore(t *testing.T) {
+	if zero := Score(Dot, 0); math.Signbit(float64(zero)) {
+		t.Error("the score of a right angle is a negative zero")
+	}
 	for _, c := range []struct {
 		d           Distance
 		dist, score float32

@@ -56,30 +56,6 @@ func ValidateName(name string, l Limits) error {
 	return nil
 }
 
-// Validate checks what the limits bound: the number of hits, and the width of
-// the search.
-func (q Query) Validate(l Limits) error {
-	switch {
-	case q.Limit < 1:
-		return invalid("limit: value %d invalid, must be 1 or larger", q.Limit)
-	case q.Offset < 0:
-		return invalid("offset: value %d invalid, must be 0 or larger", q.Offset)
-	case q.Offset > l.TopK || q.Limit > l.TopK-q.Offset:
-		return invalid("limit: limit %d and offset %d together invalid, must be %d or smaller", q.Limit, q.Offset, l.TopK)
-	case q.Ef < 0 || q.Ef > l.Ef:
-		return invalid("params.hnsw_ef: value %d invalid, must be from 0 to %d", q.Ef, l.Ef)
-	}
-	return nil
-}
-
-// Validate checks the size of the page.
-func (s ScrollRequest) Validate(l Limits) error {
-	if s.Limit < 1 || s.Limit > l.TopK {
-		return invalid("limit: value %d invalid, must be from 1 to %d", s.Limit, l.TopK)
-	}
-	return nil
-}
-
 // invalid is the error for a value outside its range.
 func invalid(format string, args ...any) *Error {
 	e := Errorf(InvalidArgument, format, args...)

@@ -73,23 +73,3 @@ func TestDistances(t *testing.T) {
 		t.Error("the empty distance has a number")
 	}
 }
-
-func TestQueryLimits(t *testing.T) {
-	l := DefaultLimits()
-	for _, q := range []Query{{Limit: 1}, {Limit: l.TopK}, {Limit: 1, Offset: l.TopK - 1}, {Limit: 1, Ef: l.Ef}} {
-		if err := q.Validate(l); err != nil {
-			t.Errorf("%+v: %v", q, err)
-		}
-	}
-	for _, q := range []Query{
-		{}, {Limit: -1}, {Limit: l.TopK + 1}, {Limit: 1, Offset: -1}, {Limit: 2, Offset: l.TopK - 1},
-		{Limit: 1 << 62, Offset: 1 << 62}, {Limit: 1, Ef: -1}, {Limit: 1, Ef: l.Ef + 1},
-	} {
-		wantError(t, q.Validate(l), InvalidArgument, ReasonValidation)
-	}
-	for limit, ok := range map[int]bool{0: false, 1: true, l.TopK: true, l.TopK + 1: false} {
-		if err := (ScrollRequest{Limit: limit}).Validate(l); (err == nil) != ok {
-			t.Errorf("scroll of %d: %v", limit, err)
-		}
-	}
-}

@@ -128,18 +128,21 @@ func (m *model) perform(index uint64, c Command) (Answer, string) {
 	case CheckDigest:
 		return Answer{}, ""
 	}
-	mc := m.live[c.Collection]
-	if mc == nil || mc.tenant != c.Tenant {
-		return Answer{}, "not_found "
+	if mc := m.live[c.Collection]; mc != nil && mc.tenant == c.Tenant {
+		return Answer{Collection: c.Collection, Affected: mc.change(index, c.Op)}, ""
 	}
-	answer := Answer{Collection: c.Collection}
+	return Answer{}, "not_found "
+}
+
+// change performs an operation on points and returns how many it affected.
+func (mc *modelCollection) change(index uint64, op Op) (affected int) {
 	put := func(ordinal int, p Point) {
 		raw, err := EncodeRecord(nil, p)
 		if err != nil {
 			panic(err)
 		}
 		mc.points[p.ID] = modelPoint{index<<16 | uint64(ordinal), p, len(raw)}
-		answer.Affected++
+		affected++
 	}
 	edit := func(ids []PointID, fn func(Payload) Payload) {
 		for i, id := range ids {
@@ -149,7 +152,7 @@ func (m *model) perform(index uint64, c Command) (Answer, string) {
 			}
 		}
 	}
-	switch op := c.Op.(type) {
+	switch op := op.(type) {
 	case Upsert:
 		for i, r := range op.Records {
 			payload, _ := r.Payload()
@@ -159,7 +162,7 @@ func (m *model) perform(index uint64, c Command) (Answer, string) {
 		for _, id := range op.IDs {
 			if _, ok := mc.points[id]; ok {
 				delete(mc.points, id)
-				answer.Affected++
+				affected++
 			}
 		}
 	case SetPayload:
@@ -188,7 +191,7 @@ func (m *model) perform(index uint64, c Command) (Answer, string) {
 	case ClearPayload:
 		edit(op.IDs, func(Payload) Payload { return nil })
 	}
-	return answer, ""
+	return affected
 }
 
 // anyCommand draws from so few values that they meet.

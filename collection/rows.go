@@ -113,10 +113,14 @@ func prefixEnd(prefix []byte) []byte {
 // store and never come back.
 type slab struct{ free []byte }
 
+// pointRows is how much the rows of one point take: its keys, its id's row and
+// the key of what it replaces.
+const pointRows = 64
+
 // take returns an empty slice with room for n bytes.
 func (s *slab) take(n int) []byte {
 	if n > len(s.free) {
-		s.free = make([]byte, max(n, 512))
+		s.free = make([]byte, max(n, 128))
 	}
 	piece := s.free[:0:n]
 	s.free = s.free[n:]
