@@ -18,124 +18,137 @@ func filterOf(t testing.TB, text string) *Filter {
 	return f
 }
 
-// checkFilter asks both forms of a filter whether a point passes.
-func checkFilter(t *testing.T, filter string, id PointID, payload string, hasVector, want bool) {
+// filtered is a point, its payload written as JSON, that a filter is asked
+// about.
+type filtered struct {
+	id        PointID
+	payload   string
+	hasVector bool
+}
+
+// check asks both forms of a filter whether the point passes.
+func (c filtered) check(t *testing.T, filter string, want bool) {
 	t.Helper()
-	f, p := filterOf(t, filter), payloadOf(t, payload)
-	if got := f.Matches(id, p, hasVector); got != want {
-		t.Errorf("%s on %s: %v, want %v", filter, payload, got, want)
+	f, p := filterOf(t, filter), payloadOf(t, c.payload)
+	if got := f.Matches(c.id, p, c.hasVector); got != want {
+		t.Errorf("%s on %+v: %v, want %v", filter, c, got, want)
 	}
 	stored, err := AppendPayload(nil, p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := f.Compile().MatchesRecord(id, stored, hasVector); got != want {
-		t.Errorf("%s, compiled, on %s: %v, want %v", filter, payload, got, want)
+	if got := f.Compile().MatchesRecord(c.id, stored, c.hasVector); got != want {
+		t.Errorf("%s, compiled, on %+v: %v, want %v", filter, c, got, want)
 	}
 }
 
-// What each condition means, on payloads that pass and payloads that do not.
+// conditionMeanings is what each condition means: payloads of point 7, which
+// has a vector, that pass and that fail.
+var conditionMeanings = map[string]struct{ pass, fail []string }{
+	`{"key":"k","match":{"value":"red"}}`: {
+		pass: []string{`{"k":"red"}`, `{"k":["blue","red"]}`},
+		fail: []string{`{}`, `{"k":"Red"}`, `{"k":null}`, `{"k":[]}`, `{"k":[["red"]]}`, `{"k":{"red":1}}`, `{"k.a":"red"}`},
+	},
+	`{"key":"k","match":{"value":10}}`: {
+		pass: []string{`{"k":10}`, `{"k":[1,10]}`},
+		fail: []string{`{"k":10.0}`, `{"k":"10"}`, `{"k":11}`, `{"k":true}`, `{"k":18446744073709551615}`},
+	},
+	`{"key":"k","match":{"value":-1}}`:   {pass: []string{`{"k":-1}`}, fail: []string{`{"k":18446744073709551615}`}},
+	`{"key":"k","match":{"value":true}}`: {pass: []string{`{"k":true}`}, fail: []string{`{"k":false}`, `{"k":1}`}},
+	`{"key":"k","match":{"text":"good b"}}`: {
+		pass: []string{`{"k":"a good book"}`, `{"k":["x","good boy"]}`},
+		fail: []string{`{"k":"a Good book"}`, `{"k":"good, bad"}`, `{"k":1}`, `{}`},
+	},
+	`{"key":"k","match":{"any":["a","b"]}}`: {pass: []string{`{"k":"b"}`, `{"k":["z","a"]}`}, fail: []string{`{"k":"z"}`, `{"k":1}`, `{}`}},
+	`{"key":"k","match":{"any":[1,2]}}`:     {pass: []string{`{"k":2}`}, fail: []string{`{"k":2.0}`, `{"k":"1"}`, `{"k":3}`}},
+	`{"key":"k","match":{"any":[]}}`:        {fail: []string{`{"k":""}`, `{"k":0}`, `{"k":null}`, `{}`}},
+	`{"key":"k","match":{"except":["a"]}}`: {
+		pass: []string{`{"k":"b"}`, `{"k":["a","b"]}`, `{"k":1}`, `{"k":1.5}`, `{"k":true}`, `{"k":{}}`, `{"k":[["a"]]}`},
+		fail: []string{`{"k":"a"}`, `{"k":["a"]}`, `{"k":null}`, `{"k":[]}`, `{}`},
+	},
+	`{"key":"k","match":{"except":[1]}}`: {pass: []string{`{"k":2}`, `{"k":1.0}`, `{"k":"1"}`}, fail: []string{`{"k":1}`, `{}`}},
+	`{"key":"k","match":{"except":[]}}`:  {pass: []string{`{"k":""}`, `{"k":0}`}, fail: []string{`{"k":null}`, `{}`}},
+
+	`{"key":"k","range":{"gt":1,"lte":2.5}}`: {
+		pass: []string{`{"k":2}`, `{"k":2.5}`, `{"k":1.1}`, `{"k":[0,2]}`},
+		fail: []string{`{"k":1}`, `{"k":2.6}`, `{"k":[0,3]}`, `{"k":"2"}`, `{"k":null}`, `{}`},
+	},
+	`{"key":"k","range":{"gte":1,"lt":2,"gt":null}}`: {pass: []string{`{"k":1}`}, fail: []string{`{"k":2}`}},
+	`{"key":"k","range":{}}`:                         {pass: []string{`{"k":-1}`, `{"k":18446744073709551615}`}, fail: []string{`{"k":"x"}`, `{}`}},
+	`{"key":"k","range":{"gt":18446744073709551614}}`: {
+		pass: []string{`{"k":1e30}`}, fail: []string{`{"k":18446744073709551615}`, `{"k":-1}`},
+	},
+	`{"key":"k","range":{"gte":"2024-01-01","lt":"2024-02-01T00:00:00+01:00"}}`: {
+		pass: []string{`{"k":"2024-01-01"}`, `{"k":"2024-01-31T22:59:59.999999Z"}`, `{"k":["x","2024-01-05 10:00"]}`},
+		fail: []string{`{"k":"2024-01-31T23:00:00Z"}`, `{"k":"2023-12-31T23:59:59Z"}`, `{"k":1704067200}`, `{"k":"soon"}`},
+	},
+
+	`{"key":"k","values_count":{"gt":1}}`:   {pass: []string{`{"k":[1,2]}`, `{"k":[null,null]}`}, fail: []string{`{"k":[1]}`, `{"k":1}`, `{"k":{"a":1,"b":2}}`, `{}`}},
+	`{"key":"k","values_count":{"lt":1}}`:   {pass: []string{`{}`, `{"k":null}`, `{"k":[]}`}, fail: []string{`{"k":1}`, `{"k":[1]}`}},
+	`{"key":"k[]","values_count":{"gt":1}}`: {pass: []string{`{"k":[[1],[1,2]]}`}, fail: []string{`{"k":[1,2]}`}},
+
+	`{"is_empty":{"key":"k"}}`: {
+		pass: []string{`{}`, `{"k":null}`, `{"k":[]}`},
+		fail: []string{`{"k":0}`, `{"k":""}`, `{"k":[null]}`, `{"k":{}}`, `{"k":false}`},
+	},
+	`{"key":"k","is_empty":true}`:    {pass: []string{`{}`, `{"k":[]}`}, fail: []string{`{"k":[null]}`}},
+	`{"key":"k","is_empty":false}`:   {pass: []string{`{"k":[null]}`, `{"k":""}`}, fail: []string{`{}`, `{"k":null}`, `{"k":[]}`}},
+	`{"is_empty":{"key":"k[].a"}}`:   {pass: []string{`{}`, `{"k":[{"a":null},{"a":[]}]}`, `{"k":[{"b":1}]}`}, fail: []string{`{"k":[{"a":null},{"a":1}]}`}},
+	`{"is_null":{"key":"k"}}`:        {pass: []string{`{"k":null}`, `{"k":[1,null]}`}, fail: []string{`{}`, `{"k":[]}`, `{"k":0}`, `{"k":[[null]]}`, `{"k":{"a":null}}`}},
+	`{"key":"k","is_null":true}`:     {pass: []string{`{"k":null}`, `{"k":[null]}`}, fail: []string{`{}`, `{"k":[1]}`}},
+	`{"key":"k","is_null":false}`:    {pass: []string{`{}`, `{"k":[1]}`, `{"k":""}`}, fail: []string{`{"k":null}`, `{"k":[null]}`}},
+	`{"is_null":{"key":"k[].a"}}`:    {pass: []string{`{"k":[{"a":1},{"a":null}]}`}, fail: []string{`{"k":[{"a":1}]}`, `{"k":[{}]}`}},
+	`{"is_null":{"key":"k[0]"}}`:     {pass: []string{`{"k":[null,1]}`}, fail: []string{`{"k":[1,null]}`, `{"k":null}`}},
+	`{"is_empty":{"key":"k[1].a"}}`:  {pass: []string{`{"k":[{"a":1}]}`}, fail: []string{`{"k":[0,{"a":1}]}`}},
+	`{"is_empty":{"key":"\"a.b\""}}`: {pass: []string{`{"a":{"b":1}}`}, fail: []string{`{"a.b":1}`}},
+
+	`{"key":"k","geo_bounding_box":{"top_left":{"lon":-1,"lat":1},"bottom_right":{"lon":1,"lat":-1}}}`: {
+		pass: []string{`{"k":{"lon":0.5,"lat":0}}`, `{"k":[{"lon":5,"lat":5},{"lon":0,"lat":0,"name":"x"}]}`},
+		fail: []string{`{"k":{"lon":1,"lat":0}}`, `{"k":{"lon":0}}`, `{"k":{"lon":"0","lat":0}}`, `{"k":[0,0]}`, `{}`},
+	},
+	`{"key":"k","geo_radius":{"center":{"lon":13.413637,"lat":52.521976},"radius":2000}}`: {
+		pass: []string{`{"k":{"lon":13.413637435864272,"lat":52.52197645}}`}, fail: []string{`{"k":{"lon":37.62137960067377,"lat":55.7536283}}`},
+	},
+
+	`{"nested":{"key":"k","filter":{"must":[{"key":"a","match":{"value":1}},{"key":"b","match":{"value":2}}]}}}`: {
+		pass: []string{`{"k":[{"a":1},{"a":1,"b":2}]}`},
+		fail: []string{`{"k":[{"a":1},{"b":2}]}`, `{"k":{"a":1,"b":2}}`, `{"a":1,"b":2}`, `{"k":[1,null]}`, `{}`},
+	},
+	`{"nested":{"key":"k[].l[]","filter":{"must":{"key":"a","match":{"value":1}}}}}`: {
+		pass: []string{`{"k":[{"l":[]},{"l":[{"a":1}]}]}`}, fail: []string{`{"k":[{"l":{"a":1}}]}`},
+	},
+	`{"nested":{"key":"k","filter":{"must_not":{"is_empty":{"key":"a"}}}}}`: {pass: []string{`{"k":[{},{"a":1}]}`}, fail: []string{`{"k":[{}]}`, `{}`}},
+	`{"nested":{"key":"k","filter":{"must":{"has_id":[1]}}}}`:               {fail: []string{`{"k":[{}]}`}},
+	`{"nested":{"key":"k","filter":{"must":{"has_vector":""}}}}`:            {fail: []string{`{"k":[{}]}`}},
+	`{"nested":{"key":"k","filter":{}}}`:                                    {pass: []string{`{"k":[{}]}`}, fail: []string{`{"k":[]}`, `{"k":[1]}`}},
+
+	`{"key":"a[].b","match":{"value":1}}`: {pass: []string{`{"a":[{"b":0},{"b":[0,1]}]}`}, fail: []string{`{"a":{"b":1}}`, `{"a":[[{"b":1}]]}`}},
+	`{"key":"a[1]","match":{"value":1}}`:  {pass: []string{`{"a":[0,1]}`}, fail: []string{`{"a":[1]}`, `{"a":1}`}},
+	`{"key":"a.b","match":{"value":1}}`:   {pass: []string{`{"a":{"b":1}}`}, fail: []string{`{"a":[{"b":1}]}`, `{"a.b":1}`}},
+
+	// Several predicates on one key: one is enough.
+	`{"key":"k","match":{"value":1},"range":{"gt":5}}`: {pass: []string{`{"k":1}`, `{"k":6}`}, fail: []string{`{"k":2}`}},
+	// What means nothing is ignored; null is absent.
+	`{"key":"k","match":{"value":1},"range":null,"geo_radius":null,"boost":3}`: {pass: []string{`{"k":1}`}, fail: []string{`{"k":2}`}},
+	`{"has_vector":""}`:      {pass: []string{`{}`}},
+	`{"has_vector":"image"}`: {fail: []string{`{}`}},
+	`{"has_id":[7,18446744073709551615,"{550E8400-E29B-41D4-A716-446655440000}"]}`: {pass: []string{`{}`}},
+	`{"has_id":[1]}`: {fail: []string{`{}`}},
+	`{"has_id":[]}`:  {fail: []string{`{}`}},
+	`{}`:             {pass: []string{`{}`}},
+}
+
 func TestConditions(t *testing.T) {
-	for condition, payloads := range map[string]struct{ pass, fail []string }{
-		`{"key":"k","match":{"value":"red"}}`: {
-			pass: []string{`{"k":"red"}`, `{"k":["blue","red"]}`},
-			fail: []string{`{}`, `{"k":"Red"}`, `{"k":null}`, `{"k":[]}`, `{"k":[["red"]]}`, `{"k":{"red":1}}`, `{"k.a":"red"}`},
-		},
-		`{"key":"k","match":{"value":10}}`: {
-			pass: []string{`{"k":10}`, `{"k":[1,10]}`},
-			fail: []string{`{"k":10.0}`, `{"k":"10"}`, `{"k":11}`, `{"k":true}`, `{"k":18446744073709551615}`},
-		},
-		`{"key":"k","match":{"value":-1}}`:   {pass: []string{`{"k":-1}`}, fail: []string{`{"k":18446744073709551615}`}},
-		`{"key":"k","match":{"value":true}}`: {pass: []string{`{"k":true}`}, fail: []string{`{"k":false}`, `{"k":1}`}},
-		`{"key":"k","match":{"text":"good b"}}`: {
-			pass: []string{`{"k":"a good book"}`, `{"k":["x","good boy"]}`},
-			fail: []string{`{"k":"a Good book"}`, `{"k":"good, bad"}`, `{"k":1}`, `{}`},
-		},
-		`{"key":"k","match":{"any":["a","b"]}}`: {pass: []string{`{"k":"b"}`, `{"k":["z","a"]}`}, fail: []string{`{"k":"z"}`, `{"k":1}`, `{}`}},
-		`{"key":"k","match":{"any":[1,2]}}`:     {pass: []string{`{"k":2}`}, fail: []string{`{"k":2.0}`, `{"k":"1"}`, `{"k":3}`}},
-		`{"key":"k","match":{"any":[]}}`:        {fail: []string{`{"k":""}`, `{"k":0}`, `{"k":null}`, `{}`}},
-		`{"key":"k","match":{"except":["a"]}}`: {
-			pass: []string{`{"k":"b"}`, `{"k":["a","b"]}`, `{"k":1}`, `{"k":1.5}`, `{"k":true}`, `{"k":{}}`, `{"k":[["a"]]}`},
-			fail: []string{`{"k":"a"}`, `{"k":["a"]}`, `{"k":null}`, `{"k":[]}`, `{}`},
-		},
-		`{"key":"k","match":{"except":[1]}}`: {pass: []string{`{"k":2}`, `{"k":1.0}`, `{"k":"1"}`}, fail: []string{`{"k":1}`, `{}`}},
-		`{"key":"k","match":{"except":[]}}`:  {pass: []string{`{"k":""}`, `{"k":0}`}, fail: []string{`{"k":null}`, `{}`}},
-
-		`{"key":"k","range":{"gt":1,"lte":2.5}}`: {
-			pass: []string{`{"k":2}`, `{"k":2.5}`, `{"k":1.1}`, `{"k":[0,2]}`},
-			fail: []string{`{"k":1}`, `{"k":2.6}`, `{"k":[0,3]}`, `{"k":"2"}`, `{"k":null}`, `{}`},
-		},
-		`{"key":"k","range":{"gte":1,"lt":2,"gt":null}}`: {pass: []string{`{"k":1}`}, fail: []string{`{"k":2}`}},
-		`{"key":"k","range":{}}`:                         {pass: []string{`{"k":-1}`, `{"k":18446744073709551615}`}, fail: []string{`{"k":"x"}`, `{}`}},
-		`{"key":"k","range":{"gt":18446744073709551614}}`: {
-			pass: []string{`{"k":1e30}`}, fail: []string{`{"k":18446744073709551615}`, `{"k":-1}`},
-		},
-		`{"key":"k","range":{"gte":"2024-01-01","lt":"2024-02-01T00:00:00+01:00"}}`: {
-			pass: []string{`{"k":"2024-01-01"}`, `{"k":"2024-01-31T22:59:59.999999Z"}`, `{"k":["x","2024-01-05 10:00"]}`},
-			fail: []string{`{"k":"2024-01-31T23:00:00Z"}`, `{"k":"2023-12-31T23:59:59Z"}`, `{"k":1704067200}`, `{"k":"soon"}`},
-		},
-
-		`{"key":"k","values_count":{"gt":1}}`:   {pass: []string{`{"k":[1,2]}`, `{"k":[null,null]}`}, fail: []string{`{"k":[1]}`, `{"k":1}`, `{"k":{"a":1,"b":2}}`, `{}`}},
-		`{"key":"k","values_count":{"lt":1}}`:   {pass: []string{`{}`, `{"k":null}`, `{"k":[]}`}, fail: []string{`{"k":1}`, `{"k":[1]}`}},
-		`{"key":"k[]","values_count":{"gt":1}}`: {pass: []string{`{"k":[[1],[1,2]]}`}, fail: []string{`{"k":[1,2]}`}},
-
-		`{"is_empty":{"key":"k"}}`: {
-			pass: []string{`{}`, `{"k":null}`, `{"k":[]}`},
-			fail: []string{`{"k":0}`, `{"k":""}`, `{"k":[null]}`, `{"k":{}}`, `{"k":false}`},
-		},
-		`{"key":"k","is_empty":true}`:    {pass: []string{`{}`, `{"k":[]}`}, fail: []string{`{"k":[null]}`}},
-		`{"key":"k","is_empty":false}`:   {pass: []string{`{"k":[null]}`, `{"k":""}`}, fail: []string{`{}`, `{"k":null}`, `{"k":[]}`}},
-		`{"is_empty":{"key":"k[].a"}}`:   {pass: []string{`{}`, `{"k":[{"a":null},{"a":[]}]}`, `{"k":[{"b":1}]}`}, fail: []string{`{"k":[{"a":null},{"a":1}]}`}},
-		`{"is_null":{"key":"k"}}`:        {pass: []string{`{"k":null}`, `{"k":[1,null]}`}, fail: []string{`{}`, `{"k":[]}`, `{"k":0}`, `{"k":[[null]]}`, `{"k":{"a":null}}`}},
-		`{"key":"k","is_null":true}`:     {pass: []string{`{"k":null}`, `{"k":[null]}`}, fail: []string{`{}`, `{"k":[1]}`}},
-		`{"key":"k","is_null":false}`:    {pass: []string{`{}`, `{"k":[1]}`, `{"k":""}`}, fail: []string{`{"k":null}`, `{"k":[null]}`}},
-		`{"is_null":{"key":"k[].a"}}`:    {pass: []string{`{"k":[{"a":1},{"a":null}]}`}, fail: []string{`{"k":[{"a":1}]}`, `{"k":[{}]}`}},
-		`{"is_null":{"key":"k[0]"}}`:     {pass: []string{`{"k":[null,1]}`}, fail: []string{`{"k":[1,null]}`, `{"k":null}`}},
-		`{"is_empty":{"key":"k[1].a"}}`:  {pass: []string{`{"k":[{"a":1}]}`}, fail: []string{`{"k":[0,{"a":1}]}`}},
-		`{"is_empty":{"key":"\"a.b\""}}`: {pass: []string{`{"a":{"b":1}}`}, fail: []string{`{"a.b":1}`}},
-
-		`{"key":"k","geo_bounding_box":{"top_left":{"lon":-1,"lat":1},"bottom_right":{"lon":1,"lat":-1}}}`: {
-			pass: []string{`{"k":{"lon":0.5,"lat":0}}`, `{"k":[{"lon":5,"lat":5},{"lon":0,"lat":0,"name":"x"}]}`},
-			fail: []string{`{"k":{"lon":1,"lat":0}}`, `{"k":{"lon":0}}`, `{"k":{"lon":"0","lat":0}}`, `{"k":[0,0]}`, `{}`},
-		},
-		`{"key":"k","geo_radius":{"center":{"lon":13.413637,"lat":52.521976},"radius":2000}}`: {
-			pass: []string{`{"k":{"lon":13.413637435864272,"lat":52.52197645}}`}, fail: []string{`{"k":{"lon":37.62137960067377,"lat":55.7536283}}`},
-		},
-
-		`{"nested":{"key":"k","filter":{"must":[{"key":"a","match":{"value":1}},{"key":"b","match":{"value":2}}]}}}`: {
-			pass: []string{`{"k":[{"a":1},{"a":1,"b":2}]}`},
-			fail: []string{`{"k":[{"a":1},{"b":2}]}`, `{"k":{"a":1,"b":2}}`, `{"a":1,"b":2}`, `{"k":[1,null]}`, `{}`},
-		},
-		`{"nested":{"key":"k[].l[]","filter":{"must":{"key":"a","match":{"value":1}}}}}`: {
-			pass: []string{`{"k":[{"l":[]},{"l":[{"a":1}]}]}`}, fail: []string{`{"k":[{"l":{"a":1}}]}`},
-		},
-		`{"nested":{"key":"k","filter":{"must_not":{"is_empty":{"key":"a"}}}}}`: {pass: []string{`{"k":[{},{"a":1}]}`}, fail: []string{`{"k":[{}]}`, `{}`}},
-		`{"nested":{"key":"k","filter":{"must":{"has_id":[1]}}}}`:               {fail: []string{`{"k":[{}]}`}},
-		`{"nested":{"key":"k","filter":{"must":{"has_vector":""}}}}`:            {fail: []string{`{"k":[{}]}`}},
-		`{"nested":{"key":"k","filter":{}}}`:                                    {pass: []string{`{"k":[{}]}`}, fail: []string{`{"k":[]}`, `{"k":[1]}`}},
-
-		`{"key":"a[].b","match":{"value":1}}`: {pass: []string{`{"a":[{"b":0},{"b":[0,1]}]}`}, fail: []string{`{"a":{"b":1}}`, `{"a":[[{"b":1}]]}`}},
-		`{"key":"a[1]","match":{"value":1}}`:  {pass: []string{`{"a":[0,1]}`}, fail: []string{`{"a":[1]}`, `{"a":1}`}},
-		`{"key":"a.b","match":{"value":1}}`:   {pass: []string{`{"a":{"b":1}}`}, fail: []string{`{"a":[{"b":1}]}`, `{"a.b":1}`}},
-
-		// Several predicates on one key: one is enough.
-		`{"key":"k","match":{"value":1},"range":{"gt":5}}`: {pass: []string{`{"k":1}`, `{"k":6}`}, fail: []string{`{"k":2}`}},
-		// What means nothing is ignored; null is absent.
-		`{"key":"k","match":{"value":1},"range":null,"geo_radius":null,"boost":3}`: {pass: []string{`{"k":1}`}, fail: []string{`{"k":2}`}},
-		`{"has_vector":""}`:      {pass: []string{`{}`}},
-		`{"has_vector":"image"}`: {fail: []string{`{}`}},
-		`{"has_id":[7,18446744073709551615,"{550E8400-E29B-41D4-A716-446655440000}"]}`: {pass: []string{`{}`}},
-		`{"has_id":[1]}`: {fail: []string{`{}`}},
-		`{"has_id":[]}`:  {fail: []string{`{}`}},
-		`{}`:             {pass: []string{`{}`}},
-	} {
+	for condition, payloads := range conditionMeanings {
 		for _, p := range payloads.pass {
-			checkFilter(t, `{"must":`+condition+`}`, NumID(7), p, true, true)
-			checkFilter(t, `{"must_not":[`+condition+`]}`, NumID(7), p, true, false)
+			point := filtered{NumID(7), p, true}
+			point.check(t, `{"must":`+condition+`}`, true)
+			point.check(t, `{"must_not":[`+condition+`]}`, false)
 		}
 		for _, p := range payloads.fail {
-			checkFilter(t, `{"should":[`+condition+`]}`, NumID(7), p, true, false)
-			checkFilter(t, `{"must_not":`+condition+`}`, NumID(7), p, true, true)
+			point := filtered{NumID(7), p, true}
+			point.check(t, `{"should":[`+condition+`]}`, false)
+			point.check(t, `{"must_not":`+condition+`}`, true)
 		}
 	}
 }
@@ -146,10 +159,10 @@ func TestHasIDAndHasVector(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	checkFilter(t, ids, uuid, `{}`, true, true)
-	checkFilter(t, ids, NumID(1<<64-1), `{}`, true, true)
-	checkFilter(t, ids, NumID(1<<64-2), `{}`, true, false)
-	checkFilter(t, `{"must":{"has_vector":""}}`, uuid, `{}`, false, false)
+	filtered{uuid, `{}`, true}.check(t, ids, true)
+	filtered{NumID(1<<64 - 1), `{}`, true}.check(t, ids, true)
+	filtered{NumID(1<<64 - 2), `{}`, true}.check(t, ids, false)
+	filtered{uuid, `{}`, false}.check(t, `{"must":{"has_vector":""}}`, false)
 }
 
 // How a filter's lists work together, on a payload where a passes and b fails.
@@ -179,7 +192,7 @@ func TestClauses(t *testing.T) {
 		`{"must_not":[{"min_should":{"conditions":[B],"min_count":1}}]}`: true,
 		`{"must":[{}],"must_not":[{"must":B}]}`:                          true,
 	} {
-		checkFilter(t, strings.NewReplacer("A", a, "B", b).Replace(filter), NumID(1), `{"a":1,"b":2}`, true, want)
+		filtered{NumID(1), `{"a":1,"b":2}`, true}.check(t, strings.NewReplacer("A", a, "B", b).Replace(filter), want)
 	}
 }
 

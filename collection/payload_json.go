@@ -2,15 +2,11 @@ package collection
 
 import (
 	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 	"unicode/utf8"
 )
 
@@ -38,78 +34,6 @@ func (p *Payload) UnmarshalJSON(data []byte) error {
 	parsed, err := ParsePayload(data)
 	*p = parsed
 	return err
-}
-
-var errTooDeep = errors.New("nested too deep")
-
-// parseJSON reads one JSON value of at most depthMax levels into the types a
-// Payload may hold.
-func parseJSON(data []byte, depthMax int) (any, error) {
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.UseNumber()
-	var v any
-	if err := dec.Decode(&v); err != nil {
-		return nil, badJSON(err)
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return nil, Errorf(InvalidArgument, "trailing characters after the JSON value")
-	}
-	v, err := withNumbers(v, depthMax)
-	if errors.Is(err, errTooDeep) {
-		return nil, invalid("JSON is nested deeper than %d levels", depthMax)
-	}
-	return v, err
-}
-
-// badJSON says what is wrong with a text that is not JSON.
-func badJSON(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return Errorf(InvalidArgument, "EOF while parsing a JSON value")
-	}
-	return Errorf(InvalidArgument, "%s", strings.TrimPrefix(err.Error(), "json: "))
-}
-
-// withNumbers replaces, in place, every json.Number in v by the number it is.
-func withNumbers(v any, depthLeft int) (any, error) {
-	if number, ok := v.(json.Number); ok {
-		return parseNumber(string(number))
-	}
-	list, isList := v.([]any)
-	object, isObject := v.(map[string]any)
-	if (isList || isObject) && depthLeft == 0 {
-		return nil, errTooDeep
-	}
-	for i, inner := range list {
-		done, err := withNumbers(inner, depthLeft-1)
-		if err != nil {
-			return nil, err
-		}
-		list[i] = done
-	}
-	for key, inner := range object {
-		done, err := withNumbers(inner, depthLeft-1)
-		if err != nil {
-			return nil, err
-		}
-		object[key] = done
-	}
-	return v, nil
-}
-
-func parseNumber(s string) (any, error) {
-	if !strings.ContainsAny(s, ".eE") {
-		if n, err := strconv.ParseInt(s, 10, 64); err == nil {
-			return n, nil
-		}
-		if n, err := strconv.ParseUint(s, 10, 64); err == nil {
-			return n, nil
-		}
-	}
-	f, err := strconv.ParseFloat(s, 64)
-	if err != nil {
-		return nil, Errorf(InvalidArgument, "number out of range: %s", clip(s))
-	}
-	return f, nil
 }
 
 // jsonTypeOf names the type of v in an error message.
