@@ -40,7 +40,6 @@ func startLogWriter(log *nodelog.Log, onFatal func(error)) *logWriter {
 		log: log, onFatal: onFatal,
 		wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
 	}
-	w.mu.cuts = map[uint64]uint64{}
 	go w.run()
 	return w
 }
@@ -61,6 +60,9 @@ func (w *logWriter) enqueue(a driver.Append, durable func(driver.Append)) {
 // cut asks for the log of group up to index to be given up.
 func (w *logWriter) cut(group, index uint64) {
 	w.mu.Lock()
+	if w.mu.cuts == nil {
+		w.mu.cuts = map[uint64]uint64{}
+	}
 	w.mu.cuts[group] = max(w.mu.cuts[group], index)
 	w.mu.Unlock()
 	w.signal()
@@ -126,9 +128,7 @@ func (w *logWriter) take() ([]pendingAppend, map[uint64]uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	cuts := w.mu.cuts
-	if len(cuts) > 0 {
-		w.mu.cuts = map[uint64]uint64{}
-	}
+	w.mu.cuts = nil
 	n, bytes := 0, 0
 	for n < len(w.mu.queue) && (n == 0 || bytes+w.mu.queue[n].bytes <= flushBytesMax) {
 		bytes += w.mu.queue[n].bytes

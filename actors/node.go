@@ -90,7 +90,8 @@ type Node struct {
 
 // Start recovers the node log and opens every partition; a partition whose
 // stored bytes are corrupt is started as one that answers data_loss. On an
-// empty directory it makes the newborn groups first.
+// empty directory it makes the newborn groups first. When it returns, every
+// group that has no voter but this node is led by it.
 func Start(o Options) (*Node, error) {
 	o.EnsureDefaults()
 	d := o.Disk
@@ -123,6 +124,9 @@ func Start(o Options) (*Node, error) {
 		n.startReplica(g)
 	}
 	n.startTicker()
+	for _, r := range n.replicas {
+		<-r.settled
+	}
 	return n, nil
 }
 
@@ -149,7 +153,7 @@ func (n *Node) storePath(group uint64) string {
 // startReplica opens one group and spawns its actor. What is wrong with the
 // group's bytes is kept in the replica and answered to every request.
 func (n *Node) startReplica(g uint64) {
-	r := &Replica{group: g, node: n}
+	r := &Replica{group: g, node: n, settled: make(chan struct{})}
 	r.admission = admission{requestsMax: n.options.RequestsMax, bytesMax: n.options.RequestBytesMax}
 	n.replicas[g] = r
 	d, err := n.openReplica(r)
@@ -158,7 +162,17 @@ func (n *Node) startReplica(g uint64) {
 		return
 	}
 	a := &replicaActor{Replica: r, driver: d, lastOf: map[tenant.ID]uint64{}}
-	r.pid = n.system.Root.Spawn(actor.PropsFromProducer(func() actor.Actor { return a }))
+	a.alone = len(d.Status().Voters) == 1
+	if !a.alone {
+		r.settle() // its leader may be far away
+	}
+	// The address is known before the actor runs: its first message makes
+	// others answer to it.
+	name := fmt.Sprintf("replica/%d", g)
+	r.pid = n.system.NewLocalPID(name)
+	if _, err := n.system.Root.SpawnNamed(actor.PropsFromProducer(func() actor.Actor { return a }), name); err != nil {
+		panic(fmt.Sprintf("BUG: second replica of group %d: %v", g, err))
+	}
 }
 
 func (n *Node) openReplica(r *Replica) (*driver.Driver, error) {

@@ -2,6 +2,7 @@ package actors
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,7 +25,12 @@ type Replica struct {
 	admission admission
 	status    atomic.Pointer[driver.Status]
 	failure   atomic.Pointer[collection.Error]
+
+	settled     chan struct{} // closed when Start need not wait for this replica any more
+	settledOnce sync.Once
 }
+
+func (r *Replica) settle() { r.settledOnce.Do(func() { close(r.settled) }) }
 
 // Proposal is one entry to be decided by the partition.
 type Proposal struct {
@@ -56,6 +62,7 @@ func (r *Replica) fail(err error) {
 	e := &collection.Error{Code: collection.DataLoss, Message: "this partition's stored data is corrupt", Err: err}
 	if r.failure.CompareAndSwap(nil, e) {
 		r.node.log.Error("partition stopped", "group", r.group, "err", err)
+		r.settle()
 	}
 }
 
@@ -196,6 +203,7 @@ type replicaActor struct {
 	driver *driver.Driver
 	queue  fairQueue
 
+	alone       bool // the only voter
 	flushPosted bool
 	applying    bool                 // one apply task at a time
 	applies     []driver.Apply       // committed, in order, not yet handed to a worker
@@ -252,7 +260,7 @@ func (a *replicaActor) guard() {
 
 func (a *replicaActor) start() {
 	a.lastCheckpoint = time.Now()
-	if s := a.driver.Status(); len(s.Voters) == 1 && s.Voters[0] == s.Replica {
+	if a.alone {
 		a.driver.Campaign() // nobody else to wait for
 	}
 }
@@ -330,6 +338,9 @@ func (a *replicaActor) work() {
 	a.nextApply()
 	s := a.driver.Status()
 	a.status.Store(&s)
+	if s.Role == driver.Leader {
+		a.settle()
+	}
 	a.maybeStop()
 }
 

@@ -27,7 +27,7 @@ type kitOptions struct {
 func newKit(t testing.TB, o kitOptions) *kit {
 	t.Helper()
 	k := &kit{Kit: actorstest.Start(t, o.actors), tenant: actorstest.Tenant("acme")}
-	o.grains.Node, o.grains.Quotas = k.Node, k.Quotas
+	o.grains.Node, o.grains.Quotas, o.grains.Hub = k.Node, k.Quotas, k.Embedded
 	o.grains.Logger = slog.New(slog.DiscardHandler)
 	if o.grains.Limits == (collection.Limits{}) {
 		o.grains.Limits = collection.DefaultLimits()

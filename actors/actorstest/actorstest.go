@@ -13,6 +13,7 @@ import (
 
 	"github.com/hivehub/waggle/actors"
 	"github.com/hivehub/waggle/collection"
+	"github.com/hivehub/waggle/hubsvc"
 	"github.com/hivehub/waggle/persistence/disk"
 	"github.com/hivehub/waggle/tenant"
 )
@@ -25,14 +26,16 @@ type Options struct {
 	Quotas  actors.QuotaOptions
 }
 
-// Kit is a running node without hub and edge.
+// Kit is a running node without an edge. Its hub is not born: limits come from
+// Hub, the valve.
 type Kit struct {
-	Node   *actors.Node
-	Quotas *actors.Quotas
-	Hub    *Hub
-	Disk   *Disk
-	Dir    string
-	stop   func()
+	Node     *actors.Node
+	Quotas   *actors.Quotas
+	Hub      *Hub
+	Embedded *hubsvc.Embedded
+	Disk     *Disk
+	Dir      string
+	stop     func()
 }
 
 // Start runs a node. It is stopped, and its goroutines waited for, when the
@@ -52,8 +55,9 @@ func Start(t testing.TB, o Options) *Kit {
 	a.Logger = slog.New(slog.DiscardHandler)
 	a.OnFatal = func(err error) { t.Errorf("fatal: %v", err) }
 	a.TenantOf = func(_ uint64, data []byte) tenant.ID { return collection.CommandTenant(data) }
+	keys := hubsvc.NewDirectory(hubsvc.NewKeyHasher(make([]byte, 32)), time.Now)
 	if a.Machine = o.Machine; a.Machine == nil {
-		a.Machine = func(uint64) collection.StateMachine { return collection.Machine{} }
+		a.Machine = machines(keys)
 	}
 	if a.Partitions == 0 {
 		a.Partitions = 2
@@ -61,6 +65,7 @@ func Start(t testing.TB, o Options) *Kit {
 	if k.Node, err = actors.Start(a); err != nil {
 		t.Fatal(err)
 	}
+	k.Embedded = hubsvc.NewEmbedded(keys, actors.HubGroup(k.Node.SystemReplica()))
 	k.Quotas = actors.NewQuotas(k.Node.System(), k.Hub, o.Quotas)
 	k.stop = sync.OnceFunc(func() {
 		k.Disk.Release()
@@ -73,6 +78,16 @@ func Start(t testing.TB, o Options) *Kit {
 	})
 	t.Cleanup(k.stop)
 	return k
+}
+
+func machines(keys *hubsvc.Directory) func(uint64) collection.StateMachine {
+	hub := actors.HubMachine(hubsvc.NewMachine(keys.Observe))
+	return func(group uint64) collection.StateMachine {
+		if group == actors.SystemGroup {
+			return hub
+		}
+		return collection.Machine{}
+	}
 }
 
 // Stop ends the node as SIGTERM would.
