@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -44,9 +43,9 @@ func (s *session) createKey() *cobra.Command {
 			ID  string `json:"key_id"`
 			Key string `json:"key"`
 		}{k.ID, k.Key}
-		return s.print(cmd, object, func(w io.Writer) {
-			table(w, "ID PERMISSION KEY", [][]string{{k.ID, k.Permission, k.Key}})
-			fmt.Fprintln(cmd.ErrOrStderr(), "Keep the key: it cannot be shown again.")
+		return s.print(cmd, object, func(w io.Writer) error {
+			cmd.PrintErrln("Keep the key: it cannot be shown again.")
+			return table(w, "ID PERMISSION KEY", [][]string{{k.ID, k.Permission, k.Key}})
 		})
 	}
 	return cmd
@@ -71,7 +70,7 @@ func (s *session) listKeys() *cobra.Command {
 		object := struct {
 			Keys []client.Key `json:"keys"`
 		}{append([]client.Key{}, keys...)}
-		return s.print(cmd, object, func(w io.Writer) { keyTable(w, keys) })
+		return s.print(cmd, object, func(w io.Writer) error { return keyTable(w, keys) })
 	}
 	return cmd
 }
@@ -93,12 +92,12 @@ func (s *session) revokeKey() *cobra.Command {
 				ID      string `json:"key_id"`
 				Revoked bool   `json:"revoked"`
 			}{args[0], true}
-			return s.print(cmd, object, func(w io.Writer) { fmt.Fprintf(w, "key %s revoked\n", args[0]) })
+			return s.print(cmd, object, func(w io.Writer) error { return line(w, "key %s revoked", args[0]) })
 		},
 	}
 }
 
-func keyTable(w io.Writer, keys []client.Key) {
+func keyTable(w io.Writer, keys []client.Key) error {
 	rows := make([][]string, 0, len(keys))
 	for _, k := range keys {
 		owner, permission := k.TenantID, k.Permission
@@ -107,5 +106,5 @@ func keyTable(w io.Writer, keys []client.Key) {
 		}
 		rows = append(rows, []string{k.ID, owner, permission, k.Prefix + "...", date(k.CreatedAt), date(k.RevokedAt)})
 	}
-	table(w, "ID TENANT PERMISSION KEY CREATED REVOKED", rows)
+	return table(w, "ID TENANT PERMISSION KEY CREATED REVOKED", rows)
 }

@@ -48,7 +48,7 @@ func newGroup(use, short string) *cobra.Command {
 // Run executes the command line and returns the process's exit code.
 func Run(ctx context.Context, root *cobra.Command) int {
 	if err := root.ExecuteContext(ctx); err != nil {
-		fmt.Fprintf(root.ErrOrStderr(), "waggle: %v\n", err)
+		root.PrintErrf("waggle: %v\n", err)
 		return 1
 	}
 	return 0
@@ -81,22 +81,31 @@ func (s *session) client() (*client.Client, error) {
 }
 
 // print writes object as JSON, or what text writes.
-func (s *session) print(cmd *cobra.Command, object any, text func(w io.Writer)) error {
+func (s *session) print(cmd *cobra.Command, object any, text func(w io.Writer) error) error {
 	if !s.json {
-		text(cmd.OutOrStdout())
-		return nil
+		return text(cmd.OutOrStdout())
 	}
 	return json.NewEncoder(cmd.OutOrStdout()).Encode(object)
 }
 
 // table writes rows under a heading in aligned columns.
-func table(w io.Writer, heading string, rows [][]string) {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, strings.ReplaceAll(heading, " ", "\t"))
+func table(w io.Writer, heading string, rows [][]string) error {
+	var text strings.Builder
+	text.WriteString(strings.ReplaceAll(heading, " ", "\t") + "\n")
 	for _, row := range rows {
-		fmt.Fprintln(t, strings.Join(row, "\t"))
+		text.WriteString(strings.Join(row, "\t") + "\n")
 	}
-	t.Flush()
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	if _, err := io.WriteString(t, text.String()); err != nil {
+		return err
+	}
+	return t.Flush()
+}
+
+// line writes one line of text.
+func line(w io.Writer, format string, args ...any) error {
+	_, err := fmt.Fprintf(w, format+"\n", args...)
+	return err
 }
 
 // date writes a time of the API, and "-" for none.

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -39,7 +38,7 @@ func (s *session) createTenant() *cobra.Command {
 		object := struct {
 			ID string `json:"tenant_id"`
 		}{t.ID}
-		return s.print(cmd, object, func(w io.Writer) { tenantTable(w, t) })
+		return s.print(cmd, object, func(w io.Writer) error { return tenantTable(w, t) })
 	}
 	return cmd
 }
@@ -61,7 +60,7 @@ func (s *session) listTenants() *cobra.Command {
 			object := struct {
 				Tenants []client.Tenant `json:"tenants"`
 			}{append([]client.Tenant{}, tenants...)}
-			return s.print(cmd, object, func(w io.Writer) { tenantTable(w, tenants...) })
+			return s.print(cmd, object, func(w io.Writer) error { return tenantTable(w, tenants...) })
 		},
 	}
 }
@@ -84,17 +83,17 @@ func (s *session) deleteTenant() *cobra.Command {
 				ID     string `json:"tenant_id"`
 				Status string `json:"status"`
 			}{args[0], "deleting"}
-			return s.print(cmd, object, func(w io.Writer) { fmt.Fprintf(w, "tenant %s deleted\n", args[0]) })
+			return s.print(cmd, object, func(w io.Writer) error { return line(w, "tenant %s deleted", args[0]) })
 		},
 	}
 }
 
-func tenantTable(w io.Writer, tenants ...client.Tenant) {
+func tenantTable(w io.Writer, tenants ...client.Tenant) error {
 	rows := make([][]string, 0, len(tenants))
 	for _, t := range tenants {
 		rows = append(rows, []string{t.ID, t.Name, t.Plan, t.Status, date(t.CreatedAt)})
 	}
-	table(w, "TENANT NAME PLAN STATUS CREATED", rows)
+	return table(w, "TENANT NAME PLAN STATUS CREATED", rows)
 }
 
 // completeFlag makes the shell offer words for a flag.

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"fmt"
 	"io"
 	"runtime"
 	"runtime/debug"
@@ -37,8 +36,8 @@ func newVersion() *cobra.Command {
 			Commit  string `json:"commit"`
 			Go      string `json:"go"`
 		}{release, commit, runtime.Version()}
-		return s.print(cmd, object, func(w io.Writer) {
-			fmt.Fprintf(w, "waggle %s %s %s %s/%s\n", release, firstOf(commit, "-"), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+		return s.print(cmd, object, func(w io.Writer) error {
+			return line(w, "waggle %s %s %s %s/%s", release, firstOf(commit, "-"), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 		})
 	}
 	return cmd

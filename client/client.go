@@ -105,7 +105,7 @@ func (c *Client) send(ctx context.Context, method, path string, body []byte, out
 	if err != nil {
 		return err // has method, URL and cause, and not the key
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }() // it has been read: nothing can be lost
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, answerBytesMax))
 	if err != nil {
 		return fmt.Errorf("read answer to %s %s: %w", method, path, err)

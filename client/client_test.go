@@ -41,8 +41,6 @@ func fake(t *testing.T, status int, answer string) (*Client, *call) {
 	return c, &last
 }
 
-func ptr[T any](v T) *T { return &v }
-
 // Every method sends what the API wants and understands what it answers.
 func TestMethods(t *testing.T) {
 	ids := []PointID{NumID(math.MaxUint64), UUID("550e8400-e29b-41d4-a716-446655440000")}
@@ -50,7 +48,7 @@ func TestMethods(t *testing.T) {
 	filter := &Filter{
 		Must:    []Condition{Equals("a", false), HasID(ids[0])},
 		Should:  []Condition{{Filter: &Filter{MustNot: []Condition{OneOf("b", "x", 1)}}}},
-		MustNot: []Condition{InRange("c", Range{GTE: ptr(1.5)}), NoneOf("d")},
+		MustNot: []Condition{InRange("c", Range{GTE: new(1.5)}), NoneOf("d")},
 	}
 	filterJSON := `{"must":[{"key":"a","match":{"value":false}},{"has_id":[18446744073709551615]}],` +
 		`"should":[{"must_not":[{"key":"b","match":{"any":["x",1]}}]}],` +
@@ -73,46 +71,55 @@ func TestMethods(t *testing.T) {
 			"ListTenants",
 			func(ctx context.Context, c *Client) (any, error) { return c.ListTenants(ctx) },
 			call{"GET", "/api/v1/tenants", "", ""},
-			`{"tenants":[{"tenant_id":"t"}]}`, []Tenant{{ID: "t"}},
+			`{"tenants":[{"tenant_id":"t"}]}`,
+			[]Tenant{{ID: "t"}},
 		},
 		{
 			"DeleteTenant",
 			func(ctx context.Context, c *Client) (any, error) { return nil, c.DeleteTenant(ctx, "a/b") },
-			call{"DELETE", "/api/v1/tenants/a%2Fb", "", ""}, `{}`, nil,
+			call{"DELETE", "/api/v1/tenants/a%2Fb", "", ""},
+			`{}`, nil,
 		},
 		{
 			"CreateKey",
 			func(ctx context.Context, c *Client) (any, error) { return c.CreateKey(ctx, "t", "MCP") },
 			call{"POST", "/api/v1/access-keys", `{"permission":"MCP","tenant_id":"t"}`, ""},
-			`{"key_id":"k","key":"hh_live_x","permission":"MCP"}`, Key{ID: "k", Key: "hh_live_x", Permission: "MCP"},
+			`{"key_id":"k","key":"hh_live_x","permission":"MCP"}`,
+			Key{ID: "k", Key: "hh_live_x", Permission: "MCP"},
 		},
 		{
 			"ListKeys",
 			func(ctx context.Context, c *Client) (any, error) { return c.ListKeys(ctx, "a&b") },
 			call{"GET", "/api/v1/access-keys?tenant_id=a%26b", "", ""},
-			`{"access_keys":[{"key_id":"k","prefix":"hh_live_x","revoked_at":7}]}`, []Key{{ID: "k", Prefix: "hh_live_x", RevokedAt: 7}},
+			`{"access_keys":[{"key_id":"k","prefix":"hh_live_x","revoked_at":7}]}`,
+			[]Key{{ID: "k", Prefix: "hh_live_x", RevokedAt: 7}},
 		},
 		{
 			"ListKeys of all",
 			func(ctx context.Context, c *Client) (any, error) { return c.ListKeys(ctx, "") },
-			call{"GET", "/api/v1/access-keys", "", ""}, `{"access_keys":[]}`, []Key{},
+			call{"GET", "/api/v1/access-keys", "", ""},
+			`{"access_keys":[]}`,
+			[]Key{},
 		},
 		{
 			"RevokeKey",
 			func(ctx context.Context, c *Client) (any, error) { return nil, c.RevokeKey(ctx, "k") },
-			call{"DELETE", "/api/v1/access-keys/k", "", ""}, `{}`, nil,
+			call{"DELETE", "/api/v1/access-keys/k", "", ""},
+			`{}`, nil,
 		},
 		{
 			"CreateCollection",
 			func(ctx context.Context, c *Client) (any, error) {
 				return nil, c.CreateCollection(ctx, "a b", VectorParams{Size: 3, Distance: Dot})
 			},
-			call{"PUT", "/qdrant/collections/a%20b", `{"vectors":{"size":3,"distance":"Dot"}}`, ""}, `{"result":true}`, nil,
+			call{"PUT", "/qdrant/collections/a%20b", `{"vectors":{"size":3,"distance":"Dot"}}`, ""},
+			`{"result":true}`, nil,
 		},
 		{
 			"DeleteCollection",
 			func(ctx context.Context, c *Client) (any, error) { return c.DeleteCollection(ctx, "n") },
-			call{"DELETE", "/qdrant/collections/n", "", ""}, `{"result":true}`, true,
+			call{"DELETE", "/qdrant/collections/n", "", ""},
+			`{"result":true}`, true,
 		},
 		{
 			"GetCollection",
@@ -127,13 +134,15 @@ func TestMethods(t *testing.T) {
 		{
 			"CollectionExists",
 			func(ctx context.Context, c *Client) (any, error) { return c.CollectionExists(ctx, "n") },
-			call{"GET", "/qdrant/collections/n/exists", "", ""}, `{"result":{"exists":true}}`, true,
+			call{"GET", "/qdrant/collections/n/exists", "", ""},
+			`{"result":{"exists":true}}`, true,
 		},
 		{
 			"ListCollections",
 			func(ctx context.Context, c *Client) (any, error) { return c.ListCollections(ctx) },
 			call{"GET", "/qdrant/collections", "", ""},
-			`{"result":{"collections":[{"name":"a"},{"name":"b"}]}}`, []string{"a", "b"},
+			`{"result":{"collections":[{"name":"a"},{"name":"b"}]}}`,
+			[]string{"a", "b"},
 		},
 		{
 			"Upsert",
@@ -147,7 +156,8 @@ func TestMethods(t *testing.T) {
 				"PUT", "/qdrant/collections/n/points?wait=true",
 				`{"points":[{"id":18446744073709551615,"vector":[1,-0.1,1e-10,3.4e+38],"payload":{"k":"\u003cv\u003e"}},` +
 					`{"id":"550e8400-e29b-41d4-a716-446655440000"}]}`, "",
-			}, `{}`, nil,
+			},
+			`{}`, nil,
 		},
 		{
 			"Retrieve",
@@ -161,26 +171,30 @@ func TestMethods(t *testing.T) {
 		{
 			"Delete",
 			func(ctx context.Context, c *Client) (any, error) { return nil, c.Delete(ctx, "n", nil) },
-			call{"POST", "/qdrant/collections/n/points/delete?wait=true", `{"points":[]}`, ""}, `{}`, nil,
+			call{"POST", "/qdrant/collections/n/points/delete?wait=true", `{"points":[]}`, ""},
+			`{}`, nil,
 		},
 		{
 			"DeleteByFilter",
 			func(ctx context.Context, c *Client) (any, error) { return nil, c.DeleteByFilter(ctx, "n", *filter) },
-			call{"POST", "/qdrant/collections/n/points/delete?wait=true", `{"filter":` + filterJSON + `}`, ""}, `{}`, nil,
+			call{"POST", "/qdrant/collections/n/points/delete?wait=true", `{"filter":` + filterJSON + `}`, ""},
+			`{}`, nil,
 		},
 		{
 			"SetPayload",
 			func(ctx context.Context, c *Client) (any, error) {
 				return nil, c.SetPayload(ctx, "n", ids, map[string]any{"a": 1})
 			},
-			call{"POST", "/qdrant/collections/n/points/payload?wait=true", `{"payload":{"a":1},"points":` + idsJSON + `}`, ""}, `{}`, nil,
+			call{"POST", "/qdrant/collections/n/points/payload?wait=true", `{"payload":{"a":1},"points":` + idsJSON + `}`, ""},
+			`{}`, nil,
 		},
 		{
 			"DeletePayload",
 			func(ctx context.Context, c *Client) (any, error) {
 				return nil, c.DeletePayload(ctx, "n", ids, []string{"a"})
 			},
-			call{"POST", "/qdrant/collections/n/points/payload/delete?wait=true", `{"keys":["a"],"points":` + idsJSON + `}`, ""}, `{}`, nil,
+			call{"POST", "/qdrant/collections/n/points/payload/delete?wait=true", `{"keys":["a"],"points":` + idsJSON + `}`, ""},
+			`{}`, nil,
 		},
 		{
 			"Scroll",
@@ -192,17 +206,18 @@ func TestMethods(t *testing.T) {
 				`{"with_payload":false,"with_vector":false,"offset":"550e8400-e29b-41d4-a716-446655440000","limit":2}`, "",
 			},
 			`{"result":{"points":[{"id":1}],"next_page_offset":2}}`,
-			Page{Points: []Point{{ID: NumID(1)}}, Next: ptr(NumID(2))},
+			Page{Points: []Point{{ID: NumID(1)}}, Next: new(NumID(2))},
 		},
 		{
 			"Count",
 			func(ctx context.Context, c *Client) (any, error) { return c.Count(ctx, "n", nil) },
-			call{"POST", "/qdrant/collections/n/points/count", `{"exact":true}`, ""}, `{"result":{"count":9}}`, uint64(9),
+			call{"POST", "/qdrant/collections/n/points/count", `{"exact":true}`, ""},
+			`{"result":{"count":9}}`, uint64(9),
 		},
 		{
 			"Query",
 			func(ctx context.Context, c *Client) (any, error) {
-				return c.Query(ctx, "n", QueryRequest{Vector: []float32{0.5}, Filter: filter, Limit: 3, ScoreThreshold: ptr(float32(0))})
+				return c.Query(ctx, "n", QueryRequest{Vector: []float32{0.5}, Filter: filter, Limit: 3, ScoreThreshold: new(float32(0))})
 			},
 			call{
 				"POST", "/qdrant/collections/n/points/query",
@@ -238,11 +253,13 @@ func TestErrors(t *testing.T) {
 	}{
 		{
 			404, `{"error":"no tenant x","code":"NOT_FOUND","details":{"a":"b"},"request_id":"r2"}`,
-			Error{404, "NOT_FOUND", "no tenant x", map[string]any{"a": "b"}, "r2"}, "no tenant x (NOT_FOUND, HTTP 404)",
+			Error{404, "NOT_FOUND", "no tenant x", map[string]any{"a": "b"}, "r2"},
+			"no tenant x (NOT_FOUND, HTTP 404)",
 		},
 		{
 			422, `{"status":{"error":"Validation error"},"time":0.1,"result":null}`,
-			Error{422, "", "Validation error", nil, "req-1"}, "Validation error (HTTP 422)",
+			Error{422, "", "Validation error", nil, "req-1"},
+			"Validation error (HTTP 422)",
 		},
 		{401, "Must provide an API key\n", Error{401, "", "Must provide an API key", nil, "req-1"}, "Must provide an API key (HTTP 401)"},
 		{502, "", Error{502, "", "Bad Gateway", nil, "req-1"}, "Bad Gateway (HTTP 502)"},

@@ -28,12 +28,12 @@ func TestPartitionIsFixed(t *testing.T) {
 }
 
 func TestPlans(t *testing.T) {
-	names := ""
+	var names strings.Builder
 	for _, p := range Plans() {
-		names += p.Name + " "
+		names.WriteString(p.Name + " ")
 	}
-	if names != "free pro enterprise " {
-		t.Errorf("plans are %s", names)
+	if names.String() != "free pro enterprise " {
+		t.Errorf("plans are %s", names.String())
 	}
 	if l := Plans()[0].Limits; l != (Limits{Vectors: 10_000, Bytes: 50 << 20, Collections: 1}) {
 		t.Errorf("free is %+v", l)
