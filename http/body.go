@@ -44,7 +44,7 @@ func (r *request) readBody() error {
 			return err
 		}
 		buf = roomy
-		n, err := stream.Read(buf[len(buf):cap(buf)])
+		n, err := stream.Read(buf[len(buf):r.held])
 		buf = buf[:len(buf)+n]
 		switch {
 		case len(buf) > limit:
@@ -58,20 +58,23 @@ func (r *request) readBody() error {
 	}
 }
 
-// room returns buf with space for at least one byte more: at first for all that
-// is announced and one byte, to see the end, later for twice what there is.
+// room returns buf with space up to r.held bytes, at least one: at first for
+// all that is announced and one byte, to see the end, later for twice as much.
+// What is held counts against the server's budget.
 func (r *request) room(buf []byte, announced int) ([]byte, error) {
-	size := max(cap(buf), announced+1, 4<<10)
-	if len(buf) == size {
-		size = min(2*size, r.s.limits.Request.BodyBytes+1)
+	size := max(announced+1, 4<<10)
+	if r.held > 0 {
+		size = min(2*r.held, r.s.limits.Request.BodyBytes+1)
 	}
-	if more := int64(size) - r.held; more > 0 {
-		if r.s.bodies.Add(more) > r.s.limits.BodyBytesAllMax {
-			r.s.bodies.Add(-more)
-			return nil, errBodiesFull
-		}
-		r.held += more
+	if len(buf) < r.held {
+		return buf, nil
 	}
+	more := int64(size - r.held)
+	if r.s.bodies.Add(more) > r.s.limits.BodyBytesAllMax {
+		r.s.bodies.Add(-more)
+		return nil, errBodiesFull
+	}
+	r.held = size
 	if size > cap(buf) {
 		buf = append(make([]byte, 0, size), buf...)
 	}
@@ -137,7 +140,7 @@ func (r *request) settleBody() {
 func (r *request) endConnection() { r.http.Response.Header.SetConnectionClose() }
 
 func (r *request) releaseBody() {
-	r.s.bodies.Add(-r.held)
+	r.s.bodies.Add(int64(-r.held))
 	if r.pooled == nil {
 		return
 	}

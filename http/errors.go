@@ -2,6 +2,7 @@ package httpedge
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"strconv"
@@ -96,6 +97,7 @@ func faultOf(e *collection.Error) fault {
 
 var (
 	errDraining   = &collection.Error{Code: collection.Unavailable, Message: "the node is shutting down"}
+	errMethod     = &collection.Error{Code: collection.InvalidArgument, Reason: reasonMethod, Message: "the method is not allowed at this path"}
 	errBodiesFull = &collection.Error{Code: collection.Unavailable, Reason: collection.ReasonOverload, Message: "too many large requests at once"}
 )
 
@@ -207,14 +209,18 @@ func (r *request) failNative(e *collection.Error, f fault) {
 	b = append(b, `,"code":"`...)
 	b = append(b, f.word...)
 	b = append(b, `","details":`...)
-	if f.hide || len(e.Details) == 0 {
-		b = append(b, `{}`...)
-	} else {
-		b = appendValue(b, e.Details)
-	}
+	b = append(b, details(e, f)...)
 	b = append(b, `,"request_id":`...)
 	b = appendString(b, r.id)
 	r.send(f.native, append(b, '}'))
+}
+
+func details(e *collection.Error, f fault) []byte {
+	b, err := json.Marshal(e.Details)
+	if f.hide || len(e.Details) == 0 || err != nil {
+		return []byte("{}")
+	}
+	return b
 }
 
 // failQdrant writes Qdrant's envelope; of an authentication failure, its plain

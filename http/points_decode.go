@@ -244,35 +244,17 @@ func (s *scanner) defaultName(name []byte) error {
 
 // dense reads a list of numbers.
 func (p *pointReader) dense() ([]float32, error) {
-	if p.peek() != '[' {
-		return nil, p.mismatch("a sequence")
-	}
-	if p.depth >= p.depthMax {
-		return nil, p.fault("recursion limit exceeded")
-	}
-	p.i++
 	v := make([]float32, 0, p.length)
-	for more := p.peek() != ']'; more; {
+	err := p.array(func() error {
 		f, err := p.float32()
-		if err != nil {
-			return nil, err
-		}
-		if len(v) == p.limits.Dimension {
-			return nil, errValue("vector: length must be from 1 to " + strconv.Itoa(p.limits.Dimension))
+		if err == nil && len(v) == p.limits.Dimension {
+			err = errValue("vector: length must be from 1 to " + strconv.Itoa(p.limits.Dimension))
 		}
 		v = append(v, f)
-		switch p.peek() {
-		case ',':
-			p.i++
-		case ']':
-			more = false
-		default:
-			return nil, p.expected("`,` or `]`")
-		}
-	}
-	p.i++
+		return err
+	})
 	p.length = len(v)
-	return v, nil
+	return v, err
 }
 
 // payload reads an object; null is none.

@@ -37,13 +37,16 @@ type request struct {
 	body     []byte  // whole, once the route has been admitted
 	bodyDone bool    // read to its end
 	pooled   *[]byte // where body lives
-	held     int64   // bytes counted against the server's budget
+	held     int     // bytes counted against the server's budget
 }
 
 // requestKey is where a request is found in its fasthttp.RequestCtx.
 type requestKey struct{}
 
 var requests = sync.Pool{New: func() any { return new(request) }}
+
+// methods are those that some route has.
+var methods = map[string]bool{"GET": true, "POST": true, "PUT": true, "PATCH": true, "DELETE": true}
 
 // guard stands before every route of a listener: it makes the request, refuses
 // it while the node drains or when its body is announced too long, and after
@@ -55,6 +58,10 @@ func (s *Server) guard(next fasthttp.RequestHandler, fallback surface) fasthttp.
 		defer r.recovered()
 		if !r.entered {
 			r.fail(errDraining)
+			return
+		}
+		if !methods[text(ctx.Method())] {
+			r.fail(errMethod)
 			return
 		}
 		if ctx.Request.Header.ContentLength() > s.limits.Request.BodyBytes {

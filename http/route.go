@@ -138,7 +138,7 @@ func routingError(err error) error {
 	case fiber.StatusNotFound:
 		return collection.Errorf(collection.NotFound, "there is nothing at this path")
 	case fiber.StatusMethodNotAllowed:
-		return &collection.Error{Code: collection.InvalidArgument, Reason: reasonMethod, Message: "the method is not allowed at this path"}
+		return errMethod
 	}
 	return collection.Errorf(collection.InvalidArgument, "bad request")
 }

@@ -34,9 +34,9 @@ func (r *request) decode(read func(sc *scanner) error) error {
 
 // fault is an error at the scanner's place, counted as Qdrant counts.
 func (s *scanner) fault(format string, args ...any) error {
-	at := min(s.i+1, len(s.b))
-	line := 1 + bytes.Count(s.b[:at], []byte{'\n'})
-	column := at - (bytes.LastIndexByte(s.b[:at], '\n') + 1)
+	before := s.b[:min(s.i, len(s.b))]
+	line := 1 + bytes.Count(before, []byte{'\n'})
+	column := min(s.i+1, len(s.b)) - (bytes.LastIndexByte(before, '\n') + 1)
 	return errFormat(fmt.Sprintf(format, args...) + " at line " + strconv.Itoa(line) + " column " + strconv.Itoa(column))
 }
 
