@@ -69,11 +69,17 @@ func OpenBolt(path string) (Store, error) {
 		return s, nil
 	}
 	if s.file != nil {
-		// After a panic db is unusable and its map is lost to this process, but
-		// the lock goes with the file.
-		_ = s.file.Close()
+		_ = s.abandon() // err says more
 	}
 	return nil, fmt.Errorf("open store %s: %w", path, err)
+}
+
+// abandon closes the file of a store that cannot be closed through bbolt, which
+// after a panic may hold its own locks for good. The map stays, because views
+// may still read it, and it would keep the file's lock.
+func (s *boltStore) abandon() error {
+	err := syscall.Flock(int(s.file.Fd()), syscall.LOCK_UN)
+	return errors.Join(err, s.file.Close())
 }
 
 // createBolt makes an empty store in a file of another name and renames it: a
@@ -113,17 +119,14 @@ func syncDir(dir string) error {
 }
 
 func (s *boltStore) open() error {
-	info, err := os.Stat(s.path)
+	size, err := s.check()
 	if err != nil {
 		return err
-	}
-	if info.Size() == 0 { // bbolt would take it for a new one
-		return corrupt("file is empty")
 	}
 	s.db, err = bbolt.Open(s.path, 0o600, &bbolt.Options{
 		Timeout:         lockWait,
 		FreelistType:    bbolt.FreelistMapType,
-		InitialMmapSize: max(mapBytes, 2*int(info.Size())),
+		InitialMmapSize: max(mapBytes, 2*int(size)),
 		NoStatistics:    true,
 		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
 			f, err := os.OpenFile(name, flag&^os.O_CREATE, mode)
@@ -136,13 +139,25 @@ func (s *boltStore) open() error {
 	}
 	s.db.AllocSize = growBytes
 	return s.db.View(func(tx *bbolt.Tx) error {
-		if have := tx.Size(); have > info.Size() {
-			return corrupt("%d bytes in use, file has %d", have, info.Size())
-		}
 		m, err := s.readMeta(tx)
 		s.last.Store(&committed{txid: tx.ID(), meta: m})
 		return err
 	})
+}
+
+// check looks at the file before bbolt maps it. The data directory's lock keeps
+// other processes from writing to it meanwhile.
+func (s *boltStore) check() (size int64, err error) {
+	f, err := os.Open(s.path)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = f.Close() }() // only read
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), checkBolt(f, info.Size())
 }
 
 // openError tells a corrupt file from one that cannot be opened now.
@@ -222,9 +237,7 @@ func (s *boltStore) Commit(m Meta, changes iter.Seq[Change]) error {
 // Close implements Store.
 func (s *boltStore) Close() error {
 	if s.corrupt() {
-		// bbolt may hold its own locks for good. Views may still read the map, so
-		// it stays; closing the file gives up the file's lock.
-		return s.file.Close()
+		return s.abandon()
 	}
 	return s.db.Close()
 }

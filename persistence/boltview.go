@@ -80,7 +80,7 @@ func (v *boltView) Get(bucket byte, key []byte) (value []byte, err error) {
 		if sealed == nil {
 			return nil
 		}
-		value, err = unseal(bucket, key, bytes.Clone(sealed))
+		value, err = unseal(bucket, key, bytes.Clone(bounded(sealed)))
 		return err
 	})
 	return value, err
@@ -128,10 +128,13 @@ func (s *boltScan) fill(limit int) error {
 	s.buf, s.pairs = s.buf[:0], s.pairs[:0]
 	key, sealed, err := s.step()
 	for err == nil && key != nil && (s.to == nil || bytes.Compare(key, s.to) < 0) {
+		if len(key) > keyBytesMax {
+			return corrupt("bucket %d: key of %d bytes", s.bucket, len(key))
+		}
 		start := len(s.buf)
 		s.buf = append(s.buf, key...)
 		split := len(s.buf)
-		s.buf = append(s.buf, sealed...)
+		s.buf = append(s.buf, bounded(sealed)...)
 		if _, err := unseal(s.bucket, s.buf[start:split], s.buf[split:]); err != nil {
 			return err
 		}

@@ -40,9 +40,15 @@ func appendSealed(dst []byte, bucket byte, key, value []byte) []byte {
 	return append(dst, value...)
 }
 
+// valueBytesMax bounds what a bad page may make us copy; no value comes near it.
+const valueBytesMax = 256 << 20
+
+// bounded cuts a stored value that unseal is going to refuse for its length.
+func bounded(sealed []byte) []byte { return sealed[:min(len(sealed), valueBytesMax+1)] }
+
 // unseal checks a stored value and returns it without its checksum.
 func unseal(bucket byte, key, sealed []byte) ([]byte, error) {
-	if len(sealed) <= crcBytes {
+	if len(sealed) <= crcBytes || len(sealed) > valueBytesMax {
 		return nil, corrupt("bucket %d key %x: stored value of %d bytes", bucket, key, len(sealed))
 	}
 	want, value := binary.LittleEndian.Uint32(sealed), sealed[crcBytes:]

@@ -100,8 +100,8 @@ func (p *Partition) applyOne(tx *txn, e CommittedEntry) collection.Outcome {
 		p.meta.ConfState = e.ConfState
 	case len(e.Data) > 0:
 		out = tx.run(collection.Entry{Index: e.Index, Data: e.Data})
-		if tx.err != nil {
-			p.err.CompareAndSwap(nil, &tx.err)
+		if err := tx.err; err != nil {
+			p.err.CompareAndSwap(nil, &err)
 			return out
 		}
 	}

@@ -134,8 +134,8 @@ func (t *txn) failed(err error) error {
 
 // Put implements collection.Txn.
 func (t *txn) Put(bucket byte, key, value []byte) error {
-	if len(value) == 0 {
-		panic(fmt.Sprintf("BUG: put of no value, bucket %d key %x", bucket, key))
+	if len(value) == 0 || len(value) > valueBytesMax-crcBytes {
+		panic(fmt.Sprintf("BUG: put of %d bytes, bucket %d key %x", len(value), bucket, key))
 	}
 	return t.change(bucket, item{key, value})
 }
