@@ -148,8 +148,9 @@ func (g *Group) admit(a *Append) {
 	p := &g.planned
 	if a.Start != nil {
 		p.start, p.last = a.Start.Index, a.Start.Index
-	} else if g.mu.lost {
-		panic(fmt.Sprintf("BUG: append to group %d, which is lost", g.id))
+	}
+	if g.mu.lost && (a.Start == nil || a.HardState == nil) {
+		panic(fmt.Sprintf("BUG: group %d is lost, and the append does not begin it anew", g.id))
 	}
 	for i, e := range a.Entries {
 		at := e.GetIndex()
@@ -167,11 +168,13 @@ func (g *Group) plan() {
 }
 
 // start drops the log, which then begins after p, and returns how many bytes
-// of memory that freed.
-func (g *Group) start(p Position) int64 {
+// of memory that freed. A lost group needs to have a new hard state for it.
+func (g *Group) start(p Position, newHard bool) int64 {
 	freed := g.truncate(0)
 	g.mu.start, g.mu.last, g.mu.cut = p, p, p.Index
-	g.mu.lost, g.mu.err = false, nil
+	if newHard || !g.mu.lost {
+		g.mu.lost, g.mu.err = false, nil
+	}
 	return freed
 }
 

@@ -72,8 +72,8 @@ type Append struct {
 	// of them on, which must be after everything that was cut.
 	Entries []*raftpb.Entry
 	// Start, of a newborn group or an installed image, drops the group's log,
-	// which then begins after this position. A lost group is whole again. The
-	// hard state stays unless the same Append sets it.
+	// which then begins after this position. The hard state stays unless it is
+	// set. With a HardState beside it, a lost group is whole again.
 	Start *Position
 }
 
@@ -203,11 +203,11 @@ func (l *Log) flush(batch []Append, size int64) error {
 	b := appendHeader(l.buffer(int(size)), &f)
 	for i := range batch {
 		a := &batch[i]
-		if a.Start != nil {
-			b = appendStart(b, a.Group, *a.Start)
-		}
 		if a.HardState != nil {
 			b = appendHard(b, a.Group, hardStateOf(a.HardState))
+		}
+		if a.Start != nil {
+			b = appendStart(b, a.Group, *a.Start)
 		}
 		for _, e := range a.Entries {
 			b = appendEntry(b, a.Group, e)
@@ -244,11 +244,11 @@ func (l *Log) publish(a *Append, p *part) {
 	defer g.mu.Unlock()
 	defer g.plan()
 	g.mu.batch = l.number
-	if a.Start != nil {
-		l.cache.bytes -= g.start(*a.Start)
-	}
 	if a.HardState != nil {
 		g.mu.hard, g.mu.hasHard = hardStateOf(a.HardState), true
+	}
+	if a.Start != nil {
+		l.cache.bytes -= g.start(*a.Start, a.HardState != nil)
 	}
 	if len(a.Entries) == 0 {
 		return

@@ -12,6 +12,7 @@ import (
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
+	"pgregory.net/rapid"
 
 	"github.com/hivehub/waggle/collection"
 	"github.com/hivehub/waggle/persistence/disk"
@@ -28,14 +29,14 @@ func small() nodelog.Options {
 	}
 }
 
-func must(t testing.TB, err error) {
+func must(t rapid.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-func open(t testing.TB, d disk.Disk, o nodelog.Options) *nodelog.Log {
+func open(t rapid.TB, d disk.Disk, o nodelog.Options) *nodelog.Log {
 	t.Helper()
 	l, err := nodelog.Open(d, dir, o)
 	must(t, err)
@@ -68,7 +69,7 @@ func sameEntry(a, b *raftpb.Entry) bool {
 	return a.GetIndex() == b.GetIndex() && a.GetTerm() == b.GetTerm() && a.GetType() == b.GetType() && bytes.Equal(a.Data, b.Data)
 }
 
-func wantEntries(t testing.TB, g *nodelog.Group, want []*raftpb.Entry) {
+func wantEntries(t rapid.TB, g *nodelog.Group, want []*raftpb.Entry) {
 	t.Helper()
 	if len(want) == 0 {
 		return
@@ -80,7 +81,7 @@ func wantEntries(t testing.TB, g *nodelog.Group, want []*raftpb.Entry) {
 	}
 }
 
-func wantBounds(t testing.TB, g *nodelog.Group, first, last uint64) {
+func wantBounds(t rapid.TB, g *nodelog.Group, first, last uint64) {
 	t.Helper()
 	f, err := g.FirstIndex()
 	must(t, err)
@@ -187,7 +188,7 @@ func TestReadBounds(t *testing.T) {
 	}
 }
 
-func wantLost(t testing.TB, g *nodelog.Group) {
+func wantLost(t rapid.TB, g *nodelog.Group) {
 	t.Helper()
 	if collection.CodeOf(g.Err()) != collection.DataLoss {
 		t.Fatalf("group is not lost: %v", g.Err())

@@ -66,8 +66,13 @@ func (r *recovery) segment(seg *segment) error {
 	if b == nil && s.foreign() {
 		return fmt.Errorf("segment %x has a format that this version does not know", seg.number)
 	}
-	for ; b != nil; b = s.next(b.end()) {
+	for b != nil {
 		r.meet(b)
+		next := b.end()
+		if b.bad { // it may be in the wrong place: its size says nothing
+			next = b.at + pageBytes
+		}
+		b = s.next(next)
 	}
 	r.l.id, r.buf = s.id, s.buf
 	if s.broken != nil {
@@ -197,7 +202,7 @@ func (g *Group) replay(b *block, row *row) error {
 	if row.offset > n || row.bytes > n-row.offset {
 		return errRecord
 	}
-	next, at := row.first, row.offset
+	next, at, newHard := row.first, row.offset, false
 	for end := at + row.bytes; at < end; {
 		rec, err := decodeRecord(b.bytes[at:end])
 		if err != nil {
@@ -207,9 +212,9 @@ func (g *Group) replay(b *block, row *row) error {
 		case rec.group != g.id:
 			return errRecord
 		case rec.kind == kindStart:
-			g.start(rec.Position)
+			g.start(rec.Position, newHard)
 		case rec.kind == kindHard:
-			g.mu.hard, g.mu.hasHard = rec.hard(), true
+			g.mu.hard, g.mu.hasHard, newHard = rec.hard(), true, true
 		case rec.kind != kindEntry || rec.Index != next || row.first == 0:
 			return errRecord
 		default:
