@@ -2,6 +2,7 @@ package httpedge
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"sync"
 
@@ -63,40 +64,49 @@ func (g *gate) drain(ctx context.Context) error {
 	}
 }
 
-// conns knows the open connections and what each is doing, so that those which
-// wait for a request can be closed at once and those which carry one are not.
+// conns knows the open connections and which of them carry a request, so that
+// the others can be ended at once and those not.
 type conns struct {
 	mu struct {
 		sync.Mutex
-		state   map[net.Conn]fasthttp.ConnState
+		busy    map[net.Conn]bool // every open connection: from a request's guard until its answer is sent
 		closing bool
 	}
 	empty chan struct{} // closed when closing and there is none left
 }
 
 func (cs *conns) init() {
-	cs.mu.state = make(map[net.Conn]fasthttp.ConnState)
+	cs.mu.busy = make(map[net.Conn]bool)
 	cs.empty = make(chan struct{})
 }
 
-// changed is the server's ConnState hook.
+// begin marks a connection as one that carries a request.
+func (cs *conns) begin(c net.Conn) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.mu.busy[c] = true
+}
+
+// changed is the server's ConnState hook. It learns from it when a connection
+// is new, when an answer is sent and when all is over; a new connection is
+// called active before its first byte.
 func (cs *conns) changed(c net.Conn, state fasthttp.ConnState) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	switch state {
 	case fasthttp.StateClosed, fasthttp.StateHijacked:
-		delete(cs.mu.state, c)
+		delete(cs.mu.busy, c)
 		cs.settle()
-	default:
-		cs.mu.state[c] = state
-		if cs.mu.closing && state != fasthttp.StateActive {
-			_ = c.Close() // its worker finds out and reports it closed
+	case fasthttp.StateNew, fasthttp.StateIdle:
+		cs.mu.busy[c] = false
+		if cs.mu.closing {
+			hangUp(c)
 		}
 	}
 }
 
 func (cs *conns) settle() {
-	if !cs.mu.closing || len(cs.mu.state) > 0 {
+	if !cs.mu.closing || len(cs.mu.busy) > 0 {
 		return
 	}
 	select {
@@ -106,12 +116,12 @@ func (cs *conns) settle() {
 	}
 }
 
-// drain closes the connections that carry no request, waits for the others to
-// end, and closes them too when ctx ends first.
+// drain ends the connections that carry no request, waits for the others to
+// end, and ends them too when ctx is over first.
 func (cs *conns) drain(ctx context.Context) error {
 	cs.mu.Lock()
 	cs.mu.closing = true
-	cs.closeWhere(func(st fasthttp.ConnState) bool { return st != fasthttp.StateActive })
+	cs.endAll(false)
 	cs.settle()
 	cs.mu.Unlock()
 	select {
@@ -120,15 +130,27 @@ func (cs *conns) drain(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	cs.mu.Lock()
-	cs.closeWhere(func(fasthttp.ConnState) bool { return true })
+	cs.endAll(true)
 	cs.mu.Unlock()
 	return ctx.Err()
 }
 
-func (cs *conns) closeWhere(which func(fasthttp.ConnState) bool) {
-	for c, st := range cs.mu.state {
-		if which(st) {
-			_ = c.Close() // nothing more is to be said on it
+func (cs *conns) endAll(evenBusy bool) {
+	for c, busy := range cs.mu.busy {
+		if evenBusy || !busy {
+			hangUp(c)
 		}
 	}
+}
+
+// hangUp ends both directions and leaves it to the connection's worker, which
+// finds out, to close it: fasthttp panics when it sets a deadline on a
+// connection that somebody else has closed.
+func hangUp(c net.Conn) {
+	tcp, ok := c.(*net.TCPConn)
+	if !ok {
+		panic(fmt.Sprintf("BUG: a connection of type %T", c))
+	}
+	_ = tcp.CloseRead() // either fails only when the other side has gone
+	_ = tcp.CloseWrite()
 }

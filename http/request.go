@@ -79,6 +79,7 @@ func (s *Server) begin(ctx *fasthttp.RequestCtx, fallback surface) *request {
 		r.surface = surfaceQdrant
 	}
 	r.id = requestID(ctx.Request.Header.Peek("X-Request-Id"))
+	s.conns.begin(ctx.Conn())
 	r.entered = s.inFlight.enter()
 	ctx.SetUserValue(requestKey{}, r)
 	r.closes = !r.entered

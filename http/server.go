@@ -2,6 +2,7 @@ package httpedge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -138,7 +139,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	err := s.inFlight.drain(ctx)
 	s.cancel()
 	for _, p := range s.ports {
-		if e := p.ln.Close(); e != nil && err == nil {
+		if e := p.ln.Close(); e != nil && !errors.Is(e, net.ErrClosed) && err == nil {
 			err = fmt.Errorf("close the listener: %w", e)
 		}
 		<-p.done
