@@ -31,8 +31,12 @@ const (
 
 // serve runs a node until a signal ends it.
 func serve(ctx context.Context, c Config) error {
+	if err := checkBootstrapKeys(os.Getenv); err != nil {
+		return err
+	}
 	ctx, cancel := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer cancel()
+	tuneMemory()
 	app := fx.New(
 		fx.NopLogger,
 		fx.StartTimeout(startTimeout), fx.StopTimeout(stopTimeout),

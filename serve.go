@@ -8,10 +8,12 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"syscall"
 	"time"
 
 	"go.uber.org/fx"
+	"golang.org/x/sys/unix"
 
 	"github.com/hivehub/waggle/actors"
 	"github.com/hivehub/waggle/collection"
@@ -19,6 +21,19 @@ import (
 	"github.com/hivehub/waggle/hubsvc"
 	"github.com/hivehub/waggle/tenant"
 )
+
+// tuneMemory lets the garbage collector trade memory for time: three quarters
+// of the machine may be used before it works harder than the default. GOGC and
+// GOMEMLIMIT in the environment have the last word.
+func tuneMemory() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(300)
+	}
+	var info unix.Sysinfo_t
+	if os.Getenv("GOMEMLIMIT") == "" && unix.Sysinfo(&info) == nil {
+		debug.SetMemoryLimit(int64(info.Totalram) * int64(info.Unit) / 4 * 3)
+	}
+}
 
 func newLogger(c Config) (*slog.Logger, error) {
 	var level slog.Level

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -81,6 +82,7 @@ type Node struct {
 	appliers      *workers
 	checkpointers *workers
 	replicas      []*Replica // by group
+	mailboxes     sync.WaitGroup
 
 	deltaBytes atomic.Int64
 	memory     gate
@@ -170,7 +172,10 @@ func (n *Node) startReplica(g uint64) {
 	// others answer to it.
 	name := fmt.Sprintf("replica/%d", g)
 	r.pid = n.system.NewLocalPID(name)
-	if _, err := n.system.Root.SpawnNamed(actor.PropsFromProducer(func() actor.Actor { return a }), name); err != nil {
+	r.mailbox = newOwnGoroutine()
+	n.mailboxes.Go(r.mailbox.run)
+	props := actor.PropsFromProducer(func() actor.Actor { return a }, actor.WithDispatcher(r.mailbox))
+	if _, err := n.system.Root.SpawnNamed(props, name); err != nil {
 		panic(fmt.Sprintf("BUG: second replica of group %d: %v", g, err))
 	}
 }
@@ -284,7 +289,11 @@ func (n *Node) stopReplicas(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	})
-	n.eachActor(func(r *Replica) { _ = n.system.Root.StopFuture(r.pid).Wait() })
+	n.eachActor(func(r *Replica) {
+		_ = n.system.Root.StopFuture(r.pid).Wait()
+		close(r.mailbox.quit)
+	})
+	n.mailboxes.Wait()
 }
 
 // finalCheckpoint stores the delta of a stopped replica.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
+	"go.etcd.io/raft/v3/raftpb"
 
 	"github.com/hivehub/waggle/actors/driver"
 	"github.com/hivehub/waggle/collection"
@@ -22,6 +23,7 @@ type Replica struct {
 	node      *Node
 	partition *persistence.Partition
 	pid       *actor.PID
+	mailbox   ownGoroutine
 	admission admission
 	status    atomic.Pointer[driver.Status]
 	failure   atomic.Pointer[collection.Error]
@@ -49,7 +51,8 @@ func (r *Replica) Status() driver.Status {
 	return driver.Status{}
 }
 
-// Err is the data_loss that stopped this replica, or nil.
+// Err is why this replica has stopped for good, or nil: data_loss when its
+// bytes are corrupt, internal after a panic.
 func (r *Replica) Err() error {
 	if e := r.failure.Load(); e != nil {
 		return e
@@ -59,7 +62,10 @@ func (r *Replica) Err() error {
 
 // fail stops the replica for good; the first failure is kept.
 func (r *Replica) fail(err error) {
-	e := &collection.Error{Code: collection.DataLoss, Message: "this partition's stored data is corrupt", Err: err}
+	e := &collection.Error{Code: collection.Internal, Message: "this partition has stopped after an internal error", Err: err}
+	if collection.CodeOf(err) == collection.DataLoss {
+		e.Code, e.Message = collection.DataLoss, "this partition's stored data is corrupt"
+	}
 	if r.failure.CompareAndSwap(nil, e) {
 		r.node.log.Error("partition stopped", "group", r.group, "err", err)
 		r.settle()
@@ -154,6 +160,9 @@ func (r *Replica) Digest() ([16]byte, uint64) {
 	return r.partition.Digest(), index
 }
 
+// Step delivers a message of a peer's replica.
+func (r *Replica) Step(m *raftpb.Message) { r.send(m) }
+
 func (r *Replica) send(message any) { r.node.system.Root.Send(r.pid, message) }
 
 // outcomeUnknown is the answer when nobody knows whether an entry took effect.
@@ -238,6 +247,8 @@ func (a *replicaActor) Receive(ctx actor.Context) {
 		}
 	case *readIndex:
 		a.read(m)
+	case *raftpb.Message:
+		a.driver.Step(m)
 	case *appended:
 		a.driver.AppendDone(m.append)
 	case *applied:

@@ -39,6 +39,7 @@ type Client struct {
 	node      *actors.Node
 	log       *slog.Logger
 	directory *directory
+	names     nameCache
 	searches  chan struct{}
 	loads     chan struct{}
 

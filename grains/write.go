@@ -37,6 +37,7 @@ func (c *Client) DeleteCollection(ctx context.Context, tc tenant.Context, name s
 	if err != nil {
 		return false, asError(err)
 	}
+	c.names.forget(tc.TenantID, name)
 	if answer.Existed {
 		c.directory.drop(grainKey{tc.TenantID, answer.Collection})
 		c.purgeSoon(r)
@@ -49,6 +50,13 @@ func (c *Client) DeleteCollection(ctx context.Context, tc tenant.Context, name s
 // fit into one.
 func (c *Client) Write(ctx context.Context, tc tenant.Context, name string, w collection.Write, o collection.WriteOptions) (collection.Answer, error) {
 	answer, err := c.write(ctx, tc, name, w, o)
+	if collection.CodeOf(err) == collection.NotFound {
+		// Nothing took effect. The name may stand for another collection now.
+		if _, cached := c.names.get(tc.TenantID, name); cached {
+			c.names.forget(tc.TenantID, name)
+			answer, err = c.write(ctx, tc, name, w, o)
+		}
+	}
 	return answer, asError(err)
 }
 
@@ -88,12 +96,7 @@ func (c *Client) write(ctx context.Context, tc tenant.Context, name string, w co
 func (c *Client) resolveWrite(ctx context.Context, r *actors.Replica, tc tenant.Context, name string, w *collection.Write) (collection.Info, []collection.PointID, error) {
 	selection := selectionOf(w)
 	if selection == nil || selection.Filter == nil {
-		view, err := r.View()
-		if err != nil {
-			return collection.Info{}, nil, err
-		}
-		defer view.Close()
-		info, err := lookup(view, tc.TenantID, name)
+		info, err := c.named(r, tc.TenantID, name)
 		return info, nil, err
 	}
 	view, info, err := c.open(ctx, tc, name)
@@ -107,6 +110,23 @@ func (c *Client) resolveWrite(ctx context.Context, r *actors.Replica, tc tenant.
 		return true, nil
 	})
 	return info, ids, err
+}
+
+// named returns the record of a collection that is to be written to.
+func (c *Client) named(r *actors.Replica, id tenant.ID, name string) (collection.Info, error) {
+	if info, ok := c.names.get(id, name); ok {
+		return info, nil
+	}
+	view, err := r.View()
+	if err != nil {
+		return collection.Info{}, err
+	}
+	defer view.Close()
+	info, err := lookup(view, id, name)
+	if err == nil {
+		c.names.put(id, info)
+	}
+	return info, err
 }
 
 // selectionOf is which points a write other than an upsert is about.
@@ -169,7 +189,18 @@ func (c *Client) command(ctx context.Context, tc tenant.Context, cmd collection.
 		return nil, err
 	}
 	cmd.Tenant, cmd.Limits, cmd.Time = tc.TenantID, limits, time.Now().UnixMilli()
-	return collection.EncodeCommand(nil, cmd)
+	return collection.EncodeCommand(make([]byte, 0, sizeOf(cmd.Op)), cmd)
+}
+
+// sizeOf is about how many bytes a command of op takes.
+func sizeOf(op collection.Op) int {
+	size := 256
+	if u, ok := op.(collection.Upsert); ok {
+		for _, r := range u.Records {
+			size += len(r.Bytes()) + 4
+		}
+	}
+	return size
 }
 
 // decide puts a command of no collection's grain into the log and waits.

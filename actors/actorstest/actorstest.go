@@ -75,6 +75,9 @@ func Start(t testing.TB, o Options) *Kit {
 		if err := k.Node.Stop(ctx); err != nil {
 			t.Errorf("stop: %v", err)
 		}
+		// The library's dead-letter throttle is a goroutine that lives for a
+		// millisecond and cannot be stopped.
+		<-time.After(2 * time.Millisecond)
 	})
 	t.Cleanup(k.stop)
 	return k

@@ -148,7 +148,21 @@ func (d *Driver) Step(m *raftpb.Message) {
 		return
 	}
 	defer d.guard()
+	if d.bareNotice(m) {
+		return
+	}
 	d.step(m)
+}
+
+// bareNotice reports whether m says no more than that its sender knows a term
+// that is no longer news here. Raft answers a message of a lower term with an
+// accepting MsgAppResp at index 0. One that comes late, when this replica leads
+// that very term, would be taken for the acknowledgement of an empty log: the
+// leader would go back to index 1, which was given up long ago, and wait for
+// ever for an image to send. No replica's log is empty: groups begin after 1.
+func (d *Driver) bareNotice(m *raftpb.Message) bool {
+	return m.GetType() == raftpb.MsgAppResp && m.GetIndex() == 0 && !m.GetReject() &&
+		m.GetTerm() <= d.raft.BasicStatus().GetTerm()
 }
 
 // step gives raft a message. Not to know the sender is no fault: members go,

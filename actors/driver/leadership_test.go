@@ -3,6 +3,8 @@ package driver_test
 import (
 	"testing"
 
+	"go.etcd.io/raft/v3/raftpb"
+
 	"github.com/hivehub/waggle/actors/driver"
 	"github.com/hivehub/waggle/collection"
 )
@@ -70,6 +72,18 @@ func TestLostLeadershipAnswersEverybodyOnce(t *testing.T) {
 	}
 	kept := next.propose("of the next leader")
 	deliver(second, third)
+	next.Tick()
+	next.Tick()
+	next.settle()
+	for _, m := range next.sent {
+		if m.GetTo() == 1 {
+			leader.Step(m)
+		}
+	}
+	leader.ready() // it has stepped down and has not yet applied what it had committed
+	if s := leader.Status(); s.Role != driver.Follower || s.Pending != 1 || committed.calls != 0 {
+		t.Fatalf("the old leader's status is %+v, %d answers", s, committed.calls)
+	}
 	deliver(leader, second, third)
 	for range 3 {
 		next.Tick()
@@ -176,20 +190,99 @@ func TestNewLeaderReadsOnlyAfterItsFirstCommit(t *testing.T) {
 }
 
 func TestWaitingReadsShareOneRound(t *testing.T) {
-	leader, second, third := three(t)
+	leader, second, _ := three(t)
 	first := []*answer{leader.read(), leader.read()}
 	leader.ready()
-	rounds := len(leader.sent)
+	rounds := leader.sent
+	leader.sent = nil
 	late := []*answer{leader.read(), leader.read(), leader.read()}
 	leader.ready()
-	if rounds != 2 || len(leader.sent) != rounds {
-		t.Fatalf("%d messages for the first round and %d with those who came later, want 2 and 2", rounds, len(leader.sent))
+	if len(rounds) != 2 || len(leader.sent) != 0 {
+		t.Fatalf("%d messages for the first round and %d for those who came later, want 2 and 0", len(rounds), len(leader.sent))
 	}
-	deliver(leader, second, third)
+	acknowledge := func(sent []*raftpb.Message) {
+		for _, m := range sent {
+			if m.GetTo() == 2 {
+				second.Step(m)
+			}
+		}
+		second.settle()
+		for _, m := range second.sent {
+			leader.Step(m)
+		}
+		second.sent = nil
+		leader.ready()
+	}
+	acknowledge(rounds)
+	for _, a := range late { // the round was asked before they came
+		if a.calls != 0 {
+			t.Fatal("a read was answered by a round that is older than it")
+		}
+	}
+	acknowledge(leader.sent)
 	for _, a := range append(first, late...) {
 		if s := a.is(nil, collection.OK, "", false); s != "" {
 			t.Error(s)
 		}
+	}
+}
+
+// The simulation found it: see Driver.bareNotice.
+func TestLateNoticeOfATermIsNoAcknowledgement(t *testing.T) {
+	old, next, third := three(t)
+	for range 3 {
+		old.propose("x")
+		deliver(old, next, third)
+	}
+	last, _ := old.log.LastIndex()
+	for range 25 {
+		third.Tick()
+	}
+	for range 25 {
+		next.Tick()
+	}
+	deliver(next, third)
+	if next.Status().Role != driver.Leader {
+		t.Fatalf("status %+v, want a leader", next.Status())
+	}
+	// The old leader has yet to hear of it. What it once answered to an even
+	// older message arrives now, with the term in which the next one leads.
+	next.Step(&raftpb.Message{Type: raftpb.MsgAppResp.Enum(), From: new(uint64(1)), To: new(uint64(2)), Term: new(next.Status().Term)})
+	next.log.cut(last)
+	next.propose("y")
+	for range 10 {
+		next.Tick()
+		deliver(old, next, third)
+	}
+	if e := old.applied[len(old.applied)-1]; string(e.Data) != "y" {
+		t.Fatalf("the old leader has applied %q last, want y", e.Data)
+	}
+}
+
+// A vote is given away only when it is on the disk, also where the term was
+// known before.
+func TestVoteIsDurableBeforeItIsSent(t *testing.T) {
+	_, second, third := three(t)
+	ask := func(index uint64) *raftpb.Message {
+		return &raftpb.Message{
+			Type: raftpb.MsgVote.Enum(), From: new(uint64(2)), To: new(uint64(3)), Term: new(uint64(9)),
+			LogTerm: new(second.Status().Term), Index: &index, Context: []byte("CampaignTransfer"), // whoever leads
+		}
+	}
+	third.Step(ask(0)) // a log that is behind: only the term is learnt
+	third.settle()
+	if hard := third.log.hard; hard.GetTerm() != 9 || hard.GetVote() != 0 {
+		t.Fatalf("hard state %v, want term 9 and no vote", hard)
+	}
+	third.sent = nil
+	third.Step(ask(99))
+	third.ready()
+	if len(third.sent) != 0 || len(third.appends) != 1 {
+		t.Fatalf("%d messages and %d appends before the flush, want 0 and 1", len(third.sent), len(third.appends))
+	}
+	third.settle()
+	if vote := third.log.hard.GetVote(); vote != 2 || len(third.sent) != 1 {
+		t.Fatalf("the vote on the disk is for %d, %d messages sent; want 2 and 1", vote, len(third.sent))
 	}
 }
 

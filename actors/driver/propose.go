@@ -102,20 +102,21 @@ func (d *Driver) refuse(n uint64) error {
 	return nil
 }
 
-// flush gives raft all fresh proposals in one step.
+// flush gives raft all fresh proposals in one step. When raft takes them this
+// replica leads, and still in the same term: it cannot be elected between two
+// calls of Ready.
 func (d *Driver) flush() {
 	p := &d.proposals
 	if len(p.fresh) == 0 {
 		return
 	}
-	d.lead() // else an entry of a newer leadership would wait as one of the old
 	fresh, entries := p.fresh, p.entries
 	p.fresh, p.entries = nil, nil
-	if len(fresh) > 0 && d.append(entries) {
+	if d.append(entries) {
 		p.logged = append(p.logged, fresh...)
-		return
+	} else {
+		p.refuse(fresh, d.notLeader())
 	}
-	p.refuse(fresh, d.notLeader())
 }
 
 // append gives raft entries to put into the log; false = it does not lead, or

@@ -97,7 +97,7 @@ func (w *world) unsettled() string {
 			return fmt.Sprintf("node %d is down", n.id)
 		}
 		for _, m := range n.members {
-			if at, _ := m.partition.Applied(); at != m.history.last() {
+			if at, _ := m.partition.Applied(); at != m.history.last() || m.driver.Status().Pending > 0 {
 				return fmt.Sprintf("node %d group %d is at %d of %d: %+v", n.id, m.history.group, at, m.history.last(), m.driver.Status())
 			}
 		}

@@ -102,7 +102,11 @@ func (m *member) applyNext() {
 	m.applying = true
 	a := m.applies[0]
 	m.applies = m.applies[1:]
-	m.node.after(m.node.w.between(10*time.Microsecond, 3*time.Millisecond), func() {
+	took := m.node.w.between(10*time.Microsecond, 3*time.Millisecond)
+	if m.node.w.chance(1) {
+		took *= 1000
+	}
+	m.node.after(took, func() {
 		m.applying = false
 		outcomes := m.history.apply(m.node, m.partition, a.Entries)
 		m.node.w.mutant.applied(m)
