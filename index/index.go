@@ -20,8 +20,13 @@ const (
 	Dot                      // -dot
 )
 
-// ErrDimension is returned for a vector whose length is not the index's dimension.
-var ErrDimension = errors.New("index: wrong dimension")
+// The errors of an index.
+var (
+	// ErrDimension is returned for a vector whose length is not the index's dimension.
+	ErrDimension = errors.New("index: wrong dimension")
+	// ErrFull is returned by Add when every slot is taken.
+	ErrFull = errors.New("index: no slot left")
+)
 
 // Hit is one result: a slot, its label, and the distance to the query.
 type Hit struct {
@@ -31,8 +36,9 @@ type Hit struct {
 }
 
 // Query is one search. Vector has the index's dimension. Allow, when not nil,
-// is a bitmap over slots (bit i of word i/64): only slots in it may be found.
-// Ef is the width of a graph search and ignored where the search is exact.
+// is a bitmap over slots (bit i%64 of word i/64): only slots in it may be
+// found, and slots past its end are not in it. Ef is the width of a graph
+// search and ignored where the search is exact; Exact asks for an exact one.
 type Query struct {
 	Vector []float32
 	K      int
@@ -46,8 +52,9 @@ type Query struct {
 // memory until Release.
 type View interface {
 	// Search appends the K nearest to dst[:0], nearest first; equal distances
-	// are ordered by label. It checks ctx every 1,024 vectors and returns its
-	// error. K larger than the number of vectors returns all of them.
+	// are ordered by label, and a distance that is not a number counts as
+	// infinite. It checks ctx every 1,024 vectors and returns its error. K
+	// larger than the number of vectors returns all of them, K below one none.
 	Search(ctx context.Context, q *Query, dst []Hit) ([]Hit, error)
 	// Len is the number of vectors in the view.
 	Len() int
@@ -55,11 +62,11 @@ type View interface {
 	Slots() uint32
 	// Label returns the label of a slot and whether the slot is in the view.
 	Label(slot uint32) (label uint64, ok bool)
-	// Vector returns the vector in a slot of the view; it must not be changed
-	// and is valid until Release.
+	// Vector returns the vector in a slot of the view, nil for a slot that is
+	// not in it. It must not be changed and is valid until Release.
 	Vector(slot uint32) []float32
 	// Release ends the view. Only after it may the slots of vectors removed
-	// since be used again.
+	// since be used again. Releasing twice does nothing.
 	Release()
 }
 
@@ -70,12 +77,13 @@ type Index interface {
 	// Add stores a copy of vector under label and returns its slot. Labels are
 	// unique; a replaced point is a Remove and an Add under a new label.
 	Add(label uint64, vector []float32) (slot uint32, err error)
-	// Remove takes the vector in slot out of the index.
+	// Remove takes the vector in slot out of the index. A slot that holds none
+	// is the caller's fault and panics.
 	Remove(slot uint32)
 	// Publish makes all changes since the last call visible to new views.
 	Publish()
 	// View returns the last published state.
 	View() View
-	// Bytes is the memory held, in bytes.
+	// Bytes is the memory held, in bytes. Any goroutine may ask.
 	Bytes() int64
 }

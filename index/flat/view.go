@@ -1,0 +1,158 @@
+package flat
+
+import (
+	"context"
+	"math/bits"
+	"sync/atomic"
+
+	"github.com/hivehub/waggle/index"
+	"github.com/hivehub/waggle/index/distance"
+)
+
+// checkEvery is the number of slots between two looks at the context.
+const checkEvery = 1024
+
+// view is a state pinned in its index.
+type view struct {
+	state
+	index    *Index
+	released atomic.Bool
+}
+
+// Len implements index.View.
+func (v *view) Len() int { return v.live }
+
+// Slots implements index.View.
+func (v *view) Slots() uint32 { return v.slots }
+
+// Label implements index.View.
+func (v *view) Label(slot uint32) (uint64, bool) {
+	c, row, ok := v.find(slot)
+	if !ok {
+		return 0, false
+	}
+	return c.slots[row].label, true
+}
+
+// Vector implements index.View.
+func (v *view) Vector(slot uint32) []float32 {
+	c, row, ok := v.find(slot)
+	if !ok {
+		return nil
+	}
+	return c.vector(row, v.index.dim)
+}
+
+// Release implements index.View.
+func (v *view) Release() {
+	if !v.released.Swap(true) {
+		v.index.unpin(v.seq)
+	}
+}
+
+// find returns the place of a slot and whether its vector is in the view.
+func (v *view) find(slot uint32) (*chunk, int, bool) {
+	if slot >= v.slots {
+		return nil, 0, false
+	}
+	c, row := v.chunks[slot>>v.index.shift], int(slot&(1<<v.index.shift-1))
+	return c, row, c.slots[row].visible(v.seq)
+}
+
+// Search implements index.View.
+func (v *view) Search(ctx context.Context, q *index.Query, dst []index.Hit) ([]index.Hit, error) {
+	if v.released.Load() {
+		panic("BUG: flat: search in a released view")
+	}
+	if len(q.Vector) != v.index.dim {
+		return dst[:0], index.ErrDimension
+	}
+	s := scan{
+		query:   q.Vector,
+		metric:  v.index.metric,
+		nearest: newNearest(min(q.K, v.live), dst),
+	}
+	if s.nearest.k <= 0 {
+		return dst[:0], nil
+	}
+	for number, c := range v.chunks {
+		s.chunk, s.base = c, uint32(number)<<v.index.shift
+		rows := min(len(c.slots), int(v.slots-s.base))
+		for first := 0; first < rows; first += groupRows {
+			at := s.base + uint32(first)
+			if at%checkEvery == 0 && ctx.Err() != nil {
+				return dst[:0], ctx.Err()
+			}
+			if allowed := allowedAt(q.Allow, at); allowed != 0 {
+				visible := c.visible(v.seq, first, min(groupRows, rows-first))
+				s.group(first, visible, visible&allowed)
+			}
+		}
+	}
+	return s.nearest.sorted(), nil
+}
+
+// allowedAt is the word of a bitmap for the group of slots that begins at at.
+func allowedAt(allow []uint64, at uint32) uint64 {
+	switch word := int(at / groupRows); {
+	case allow == nil:
+		return ^uint64(0)
+	case word < len(allow):
+		return allow[word]
+	default:
+		return 0
+	}
+}
+
+// scan is one search: it lives on the searcher's stack.
+type scan struct {
+	query     []float32
+	metric    index.Metric
+	nearest   nearest
+	chunk     *chunk // being scanned
+	base      uint32 // its first slot
+	distances [groupRows]float32
+}
+
+// group compares the wanted ones among the visible rows of the group that
+// begins at row first. Rows are read run by run, and of rows that are not
+// visible nothing, as the writer may be at work there. When half of the rows
+// are wanted, reading the rest too is faster than stepping over it.
+func (s *scan) group(first int, visible, wanted uint64) {
+	if wanted == 0 {
+		return
+	}
+	read := wanted
+	if 2*bits.OnesCount64(wanted) >= bits.OnesCount64(visible) {
+		read = visible
+	}
+	for read != 0 {
+		skip := bits.TrailingZeros64(read)
+		n := bits.TrailingZeros64(^(read >> skip))
+		s.run(first+skip, n, wanted>>skip)
+		read &^= (1<<n - 1) << skip
+	}
+}
+
+// run compares n rows from the given one on and offers those wanted, bit i
+// being the i-th of the run.
+func (s *scan) run(row, n int, wanted uint64) {
+	dim := len(s.query)
+	rows, out := s.chunk.vectors[row*dim:(row+n)*dim], s.distances[:n]
+	sign := float32(1)
+	if s.metric == index.L2 {
+		distance.L2Many(s.query, rows, out)
+	} else {
+		distance.DotMany(s.query, rows, out)
+		sign = -1
+	}
+	limit := s.nearest.limit
+	for i, d := range out {
+		d *= sign
+		if d > limit || wanted>>(i&63)&1 == 0 { // d > limit is false when d is not a number
+			continue
+		}
+		s.nearest.offer(index.Hit{Label: s.chunk.slots[row+i].label, Slot: s.base + uint32(row+i), Distance: d})
+		limit = s.nearest.limit
+	}
+}
