@@ -276,6 +276,9 @@ func (c *client) hint(err error) {
 	if e.Details["outcome"] == "unknown" {
 		c.w.totals.Unknown++
 	}
+	if e.Reason == collection.ReasonOverload {
+		c.w.totals.Overloaded++
+	}
 }
 
 func (c *client) took(op *operation, a collection.Answer) {

@@ -52,6 +52,7 @@ func openMember(n *node, d disk.Disk, h *history) (*member, error) {
 	drv, err := driver.New(driver.Config{
 		Group: h.group, Replica: uint64(n.id), Log: n.log.Group(h.group),
 		ConfState: conf, Applied: index, AppliedTerm: term,
+		MaxUncommittedBytes: n.w.uncommittedBytes,
 	})
 	if err != nil {
 		return nil, err

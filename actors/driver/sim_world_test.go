@@ -15,6 +15,7 @@ import (
 type plan struct {
 	replicas, groups, clients int // clients per group
 	segmentBytes              int64
+	uncommittedBytes          uint64
 	checkpointEvery           time.Duration
 	faultEvery                time.Duration
 	duration                  time.Duration // of the faults; then everything is healed
@@ -30,6 +31,9 @@ func newPlan(rng *rand.Rand) plan {
 	}
 	if rng.IntN(3) > 0 {
 		p.replicas = 3
+	}
+	if rng.IntN(4) == 0 {
+		p.uncommittedBytes = 1 << 10 // a proposal or two
 	}
 	return p
 }
@@ -205,7 +209,8 @@ func (t *trace) String() string {
 
 // totals counts what runs did, so that a simulation that does nothing fails.
 type totals struct {
-	Writes, Refused, Unknown, Repeated, Reads      int
+	Writes, Reads, Repeated                        int
+	Refused, Unknown, Overloaded                   int
 	Entries, Elections, Checkpoints, Cuts          int
 	Crashes, TornWrites, DiskFaults, SlowDisks     int
 	Partitions, Lossy, Pauses, Lost, Doubled, Late int
