@@ -194,6 +194,25 @@ func TestUnreadableLogFailsTheReplicaOnly(t *testing.T) {
 	}
 }
 
+func TestUnreadableLogAnswersWhoProposes(t *testing.T) {
+	for name, propose := range map[string]func(*replica) *answer{
+		"entry": func(r *replica) *answer { return r.propose("x") },
+		"members": func(r *replica) *answer {
+			a := &answer{}
+			r.ProposeConfChange(&raftpb.ConfChangeV2{Changes: []*raftpb.ConfChangeSingle{{Type: raftpb.ConfChangeAddLearnerNode.Enum(), NodeId: new(uint64(2))}}}, a.done)
+			return a
+		},
+	} {
+		r := born(t, 1, 1).lead()
+		r.log.fail = collection.Errorf(collection.DataLoss, "sector gone")
+		a := propose(r)
+		r.ready()
+		if s := a.is(nil, collection.Unavailable, "", true); s != "" || collection.CodeOf(r.Err()) != collection.DataLoss {
+			t.Errorf("%s: %s; the driver's error is %v", name, s, r.Err())
+		}
+	}
+}
+
 func TestFailAnswersEverybodyOnce(t *testing.T) {
 	r := born(t, 1, 1).lead()
 	handed := r.propose("handed out to be applied")

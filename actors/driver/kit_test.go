@@ -68,7 +68,9 @@ func (l *memLog) Term(i uint64) (uint64, error) {
 }
 
 func (l *memLog) FirstIndex() (uint64, error) { return l.start.Index + 1, nil }
-func (l *memLog) LastIndex() (uint64, error)  { return l.start.Index + uint64(len(l.entries)), nil }
+func (l *memLog) LastIndex() (uint64, error) {
+	return l.start.Index + uint64(len(l.entries)), l.fail
+}
 
 // replica is a driver with its log and what it applied. Its disk and its state
 // machine work when the test says so.

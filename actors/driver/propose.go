@@ -67,18 +67,17 @@ func (d *Driver) ProposeConfChange(c *raftpb.ConfChangeV2, done func(collection.
 	}
 	defer d.guard()
 	d.flush() // what was proposed before is before it in the log
-	w := d.proposals.admit(0, done)
+	p := &d.proposals
+	w := p.admit(0, done)
 	c.Context = binary.LittleEndian.AppendUint64(nil, w.number)
 	data, err := proto.Marshal(c)
 	d.must(err)
 	entries := []*raftpb.Entry{{Type: raftpb.EntryConfChangeV2.Enum(), Data: data}}
-	switch accepted := d.append(entries); {
-	case !accepted:
+	if !d.append([]waiter{w}, entries) {
 		done(collection.Outcome{Err: d.notLeader()})
-	case entries[0].GetType() != raftpb.EntryConfChangeV2: // raft put an empty entry in its place
+	} else if entries[0].GetType() != raftpb.EntryConfChangeV2 { // raft put an empty entry in its place
+		p.logged = p.logged[:len(p.logged)-1]
 		done(collection.Outcome{Err: collection.Errorf(collection.FailedPrecondition, "the members cannot be changed so now; a change may be under way")})
-	default:
-		d.proposals.logged = append(d.proposals.logged, w)
 	}
 }
 
@@ -112,18 +111,21 @@ func (d *Driver) flush() {
 	}
 	fresh, entries := p.fresh, p.entries
 	p.fresh, p.entries = nil, nil
-	if d.append(entries) {
-		p.logged = append(p.logged, fresh...)
-	} else {
+	if !d.append(fresh, entries) {
 		p.refuse(fresh, d.notLeader())
 	}
 }
 
 // append gives raft entries to put into the log; false = it does not lead, or
-// is about to hand over.
-func (d *Driver) append(entries []*raftpb.Entry) bool {
+// is about to hand over. Who waits is noted first: raft may meet an unreadable
+// log, and then everybody who is noted is answered.
+func (d *Driver) append(ws []waiter, entries []*raftpb.Entry) bool {
+	p := &d.proposals
+	before := len(p.logged)
+	p.logged = append(p.logged, ws...)
 	err := d.raft.Step(&raftpb.Message{Type: raftpb.MsgProp.Enum(), From: new(d.replica), Entries: entries})
 	if errors.Is(err, raft.ErrProposalDropped) {
+		p.logged = p.logged[:before]
 		return false
 	}
 	d.must(err)
