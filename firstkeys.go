@@ -24,6 +24,29 @@ type firstKeys struct {
 	file             string // made here, elsewhere; "" = none
 }
 
+// checkBootstrapKeys refuses keys in the environment that no edge would accept,
+// before anything is written for them.
+func checkBootstrapKeys(env func(string) string) error {
+	names := []string{"WAGGLE_BOOTSTRAP_OPERATOR_KEY", "WAGGLE_BOOTSTRAP_TENANT_KEY"}
+	for _, name := range names {
+		key := env(name)
+		if key == "" {
+			continue
+		}
+		form, err := tenant.ParseKey(key)
+		if err != nil {
+			return fmt.Errorf("%s: %w; it must be hh_live_ or hh_test_ and 32 to 120 of A-Z, a-z, 0-9 and _", name, err)
+		}
+		if form.Kind != tenant.KeyTenant {
+			return fmt.Errorf("%s: must begin with hh_live_ or hh_test_", name)
+		}
+	}
+	if key := env(names[0]); key != "" && key == env(names[1]) {
+		return fmt.Errorf("%s and %s are equal; a key is either the operator's or a tenant's", names[0], names[1])
+	}
+	return nil
+}
+
 // newFirstKeys makes what the environment leaves open. A file is written
 // before the birth, so that no crash can lose the keys of a cluster.
 func newFirstKeys(dir string, env func(string) string) (*firstKeys, error) {
@@ -37,15 +60,16 @@ func newFirstKeys(dir string, env func(string) string) (*firstKeys, error) {
 		k.tenant = tenant.NewKey()
 		made += "tenant   " + k.tenant + "\n"
 	}
+	file := filepath.Join(dir, firstKeysFile)
+	if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) { // of a birth that failed
+		return nil, fmt.Errorf("write the first keys: %w", err)
+	}
 	switch {
 	case made == "":
 	case term.IsTerminal(int(os.Stderr.Fd())):
 		k.show = true
 	default:
-		k.file = filepath.Join(dir, firstKeysFile)
-		if err := os.Remove(k.file); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return nil, fmt.Errorf("write the first keys: %w", err)
-		}
+		k.file = file
 		if err := writeSynced(k.file, made); err != nil {
 			return nil, fmt.Errorf("write the first keys: %w", err)
 		}

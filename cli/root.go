@@ -30,6 +30,8 @@ func NewRoot(serve *cobra.Command) *cobra.Command {
 		Short:         "Waggle is a multi-tenant vector search engine",
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		// Cobra's are several lines; an error is one.
+		DisableSuggestions: true,
 	}
 	root.AddCommand(serve, newTenants(), newKeys(), newDemo(), newVersion())
 	return root

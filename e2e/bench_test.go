@@ -45,7 +45,9 @@ func bodies(n, batch, dim int, first uint64, rng *rand.Rand) [][]byte {
 
 func benchServer(b *testing.B, data string) *server {
 	b.Helper()
-	s, err := tryStart(b, data)
+	cmd := serveCommand(data)
+	cmd.Env = environ(bootstrapKeys) // otherwise the defaults
+	s, err := launch(b, data, cmd)
 	if err != nil {
 		b.Fatal(err)
 	}

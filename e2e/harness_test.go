@@ -3,16 +3,17 @@ package e2e
 import (
 	"bufio"
 	"bytes"
-	"encoding/json"
+	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -23,6 +24,16 @@ const (
 	operatorKey = "hh_live_operator0000000000000000000000000000"
 	tenantKey   = "hh_live_tenant000000000000000000000000000000"
 )
+
+var bootstrapKeys = []string{
+	"WAGGLE_BOOTSTRAP_OPERATOR_KEY=" + operatorKey,
+	"WAGGLE_BOOTSTRAP_TENANT_KEY=" + tenantKey,
+}
+
+// small makes births quick. Tests of the defaults do without.
+var small = []string{"WAGGLE_PARTITIONS=16", "WAGGLE_STORAGE_SEGMENT_BYTES=16MB"}
+
+var freePorts = []string{"--listen", "127.0.0.1:0", "--qdrant-listen", "127.0.0.1:0"}
 
 var binary string // the waggle under test
 
@@ -47,21 +58,47 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// server is one waggle process.
-type server struct {
-	t      testing.TB
-	data   string
-	cmd    *exec.Cmd
-	stderr *bytes.Buffer
-	exited chan error
-	http   string // base URL of the main listener
-	qdrant string // base URL of the Qdrant listener, "off" when there is none
+// environ is the environment of a child: no WAGGLE_ setting but those given.
+func environ(env []string) []string {
+	clean := slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, "WAGGLE_") })
+	return append(clean, env...)
 }
 
-var readyLine = regexp.MustCompile(`^waggle ready http=(\S+) qdrant=(\S+) data=(.+)$`)
+// server is one waggle process.
+type server struct {
+	user    // the tenant `default`, under its first key
+	t       testing.TB
+	data    string
+	cmd     *exec.Cmd
+	stderr  *output
+	surplus []byte        // on standard output, after the ready line; valid after exited
+	exited  chan struct{} // closed
+	http    string        // base URL of the main listener
+	qdrant  string        // base URL of the Qdrant listener, "http://off" when there is none
+}
 
-// start runs `waggle serve` on a data directory and free ports and returns
-// when it is ready.
+// output is what a process wrote so far.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+var readyLine = regexp.MustCompile(`^waggle ready http=(\S+:[1-9]\d*) qdrant=(\S+:[1-9]\d*|off) data=(.+)\n$`)
+
+// start runs `waggle serve` on a data directory and free ports, with the keys
+// above, and returns when it is ready.
 func start(t testing.TB, data string, args ...string) *server {
 	t.Helper()
 	s, err := tryStart(t, data, args...)
@@ -73,50 +110,60 @@ func start(t testing.TB, data string, args ...string) *server {
 
 func tryStart(t testing.TB, data string, args ...string) (*server, error) {
 	t.Helper()
-	s := &server{t: t, data: data, stderr: &bytes.Buffer{}, exited: make(chan error, 1)}
-	args = append([]string{"serve", "--data", data, "--listen", "127.0.0.1:0", "--qdrant-listen", "127.0.0.1:0"}, args...)
-	s.cmd = exec.Command(binary, args...)
-	s.cmd.Env = append(os.Environ(), "WAGGLE_BOOTSTRAP_OPERATOR_KEY="+operatorKey, "WAGGLE_BOOTSTRAP_TENANT_KEY="+tenantKey)
-	s.cmd.Stderr = s.stderr
-	stdout, err := s.cmd.StdoutPipe()
+	return launch(t, data, serveCommand(data, args...))
+}
+
+func serveCommand(data string, args ...string) *exec.Cmd {
+	cmd := exec.Command(binary, slices.Concat([]string{"serve", "--data", data}, freePorts, args)...)
+	cmd.Env = environ(slices.Concat(bootstrapKeys, small))
+	return cmd
+}
+
+// launch runs cmd, which is a waggle or becomes one, until its ready line.
+func launch(t testing.TB, data string, cmd *exec.Cmd) (*server, error) {
+	t.Helper()
+	s := &server{t: t, data: data, cmd: cmd, stderr: &output{}, exited: make(chan struct{})}
+	s.user = user{s, tenantKey}
+	cmd.Stderr = s.stderr
+	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
 	}
-	if err := s.cmd.Start(); err != nil {
+	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
 	t.Cleanup(s.cleanup)
-	lines := make(chan string)
+	first := make(chan string, 1)
 	go func() {
-		scan := bufio.NewScanner(stdout)
-		for scan.Scan() {
-			lines <- scan.Text()
-		}
-		close(lines)
-		s.exited <- s.cmd.Wait()
+		r := bufio.NewReader(stdout)
+		line, _ := r.ReadString('\n')
+		first <- line
+		s.surplus, _ = io.ReadAll(r)
+		_ = cmd.Wait()
+		close(s.exited)
 	}()
 	select {
-	case line, ok := <-lines:
+	case line := <-first:
 		m := readyLine.FindStringSubmatch(line)
-		if !ok || m == nil {
-			err := <-s.exited
-			s.exited <- err
-			return nil, fmt.Errorf("no ready line but %q, exit %v, standard error:\n%s", line, err, s.stderr)
+		if m == nil {
+			s.kill()
+			return nil, fmt.Errorf("no ready line but %q, %v, standard error:\n%s", line, cmd.ProcessState, s.stderr)
+		}
+		if m[3] != data {
+			t.Errorf("the ready line says data=%s, want %s", m[3], data)
 		}
 		s.http, s.qdrant = "http://"+m[1], "http://"+m[2]
-		go func() { // nothing more may be printed
-			for extra := range lines {
-				t.Errorf("surplus line on standard output: %q", extra)
-			}
-		}()
 		return s, nil
-	case <-time.After(30 * time.Second):
-		return nil, errors.New("not ready after 30 s")
+	case <-time.After(time.Minute):
+		return nil, errors.New("not ready after a minute")
 	}
 }
 
 func (s *server) cleanup() {
 	s.kill()
+	if len(s.surplus) > 0 {
+		s.t.Errorf("standard output has more than the ready line: %q", s.surplus)
+	}
 	if s.t.Failed() {
 		s.t.Logf("log of the server on %s:\n%s", s.data, tail(s.stderr.String(), 4000))
 	}
@@ -131,84 +178,34 @@ func tail(s string, n int) string {
 
 // kill ends the process as a power cut would, for the process.
 func (s *server) kill() {
-	_ = s.cmd.Process.Signal(syscall.SIGKILL)
-	s.wait()
+	_ = s.cmd.Process.Kill()
+	<-s.exited
 }
 
 // stop ends it politely and returns its exit code.
 func (s *server) stop() int {
-	_ = s.cmd.Process.Signal(syscall.SIGTERM)
-	s.wait()
+	s.terminate()
+	<-s.exited
 	return s.cmd.ProcessState.ExitCode()
 }
 
-func (s *server) wait() {
-	err := <-s.exited
-	s.exited <- err
-}
+func (s *server) terminate() { _ = s.cmd.Process.Signal(syscall.SIGTERM) }
 
-// answer is a response as a client sees it.
-type answer struct {
-	status int
-	header http.Header
-	body   []byte
-}
-
-var client = &http.Client{Timeout: 30 * time.Second}
-
-// call sends a request with a key; body may be nil, a string or something for JSON.
-func call(key, method, url string, body any) (answer, error) {
-	var r io.Reader
-	switch b := body.(type) {
-	case nil:
-	case string:
-		r = strings.NewReader(b)
-	default:
-		j, err := json.Marshal(b)
-		if err != nil {
-			return answer{}, err
-		}
-		r = bytes.NewReader(j)
-	}
-	req, err := http.NewRequest(method, url, r)
-	if err != nil {
-		return answer{}, err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	if key != "" {
-		req.Header.Set("api-key", key)
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return answer{}, err
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	return answer{resp.StatusCode, resp.Header, b}, err
-}
-
-// must is call for requests that have to succeed; it returns "result".
-func (s *server) must(method, path string, body any) json.RawMessage {
+// mustStop is stop for tests that need everything in the stores.
+func (s *server) mustStop() {
 	s.t.Helper()
-	a, err := call(tenantKey, method, s.qdrant+path, body)
-	if err != nil {
-		s.t.Fatalf("%s %s: %v", method, path, err)
+	if code := s.stop(); code != 0 {
+		s.t.Fatalf("exit code %d after SIGTERM", code)
 	}
-	if a.status != http.StatusOK {
-		s.t.Fatalf("%s %s: %d %s", method, path, a.status, a.body)
-	}
-	var envelope struct{ Result json.RawMessage }
-	if err := json.Unmarshal(a.body, &envelope); err != nil {
-		s.t.Fatalf("%s %s: %v in %s", method, path, err, a.body)
-	}
-	return envelope.Result
 }
 
-// run runs a client command of the binary and returns its standard output.
+// run runs waggle to its end.
 func run(t testing.TB, env []string, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
-	cmd := exec.Command(binary, args...)
-	cmd.Env = append(os.Environ(), env...)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd.Env = environ(env)
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	err := cmd.Run()
@@ -217,4 +214,35 @@ func run(t testing.TB, env []string, args ...string) (stdout, stderr string, cod
 		t.Fatal(err)
 	}
 	return out.String(), errOut.String(), cmd.ProcessState.ExitCode()
+}
+
+// refused runs waggle, which has to end with exit code 1 and one line on
+// standard error, and returns the line without "waggle: ".
+func refused(t testing.TB, env []string, args ...string) string {
+	t.Helper()
+	stdout, stderr, code := run(t, env, args...)
+	line, isOurs := strings.CutPrefix(stderr, "waggle: ")
+	if code != 1 || stdout != "" || !isOurs || strings.Index(line, "\n") != len(line)-1 {
+		t.Fatalf("%q: exit code %d, standard output %q, standard error %q; want 1 and one line", args, code, stdout, stderr)
+	}
+	return strings.TrimSuffix(line, "\n")
+}
+
+// eventually polls until done, which returns what is missing.
+func eventually(t testing.TB, within time.Duration, done func() error) {
+	t.Helper()
+	deadline := time.After(within)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := done()
+		if err == nil {
+			return
+		}
+		select {
+		case <-deadline:
+			t.Fatalf("after %v: %v", within, err)
+		case <-tick.C:
+		}
+	}
 }
