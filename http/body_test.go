@@ -185,13 +185,13 @@ func TestExpectContinue(t *testing.T) {
 // requests of one connection.
 func TestPipelinedRequestsKeepTheirBodies(t *testing.T) {
 	e := newEdge(t, nil)
-	text := ""
+	var text strings.Builder
 	for i := range 20 {
 		body := fmt.Sprintf(`{"points":[{"id":%d,"vector":[%d],"payload":{"n":"%s"}}]}`, i, i, strings.Repeat("x", i*500))
-		text += fmt.Sprintf("PUT /collections/c%d/points HTTP/1.1\r\nHost: x\r\nApi-Key: %s\r\nIdempotency-Key: k%d\r\nContent-Length: %d\r\n\r\n%s", i, e.keys["ADMIN"], i, len(body), body)
+		fmt.Fprintf(&text, "PUT /collections/c%d/points HTTP/1.1\r\nHost: x\r\nApi-Key: %s\r\nIdempotency-Key: k%d\r\nContent-Length: %d\r\n\r\n%s", i, e.keys["ADMIN"], i, len(body), body)
 	}
-	text += "GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-	if got := e.raw(e.qdrant, text); strings.Count(got, `"status":"acknowledged"`) != 20 {
+	text.WriteString("GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	if got := e.raw(e.qdrant, text.String()); strings.Count(got, `"status":"acknowledged"`) != 20 {
 		t.Errorf("%s", got)
 	}
 	for i, c := range e.engine.take() {

@@ -58,9 +58,6 @@ func appendString(dst []byte, s string) []byte {
 	return append(append(dst, s[from:]...), '"')
 }
 
-// appendValue writes a value that a Payload may hold.
-func appendValue(dst []byte, v map[string]any) []byte { return collection.Payload(v).AppendJSON(dst) }
-
 // appendVector writes numbers that clients with strict types read as floats.
 func appendVector(dst []byte, v []float32) []byte {
 	dst = append(dst, '[')

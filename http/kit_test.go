@@ -109,12 +109,6 @@ func (e *recorder) Retrieve(ctx context.Context, tc tenant.Context, name string,
 	return e.points, e.note(ctx, call{op: "retrieve", tc: tc, name: name, arg: retrieval{ids, payload, withVector}})
 }
 
-type retrieval struct {
-	ids        []collection.PointID
-	payload    collection.PayloadSelector
-	withVector bool
-}
-
 func (e *recorder) Scroll(ctx context.Context, tc tenant.Context, name string, req collection.ScrollRequest) (collection.Page, error) {
 	return collection.Page{Points: e.points, Next: e.next}, e.note(ctx, call{op: "scroll", tc: tc, name: name, arg: req})
 }

@@ -147,50 +147,29 @@ func isNumberByte(c byte) bool {
 // (without its sign) and returns its length; 0 when it is none or has more
 // than 19 digits that count.
 func scanDecimal(b []byte) (digits uint64, exponent, n int) {
-	i := 0
-	if i < len(b) && b[i] == '-' {
-		i++
+	first := 0
+	if len(b) > 0 && b[0] == '-' {
+		first = 1
 	}
-	if i >= len(b) || b[i] < '0' || b[i] > '9' {
+	digits, i := scanDigits(b, first, 0)
+	if i == first || b[first] == '0' && i > first+1 {
 		return 0, 0, 0
 	}
-	from := i
-	if b[i] == '0' {
-		i++
-		from = i
-	} else {
-		for i < len(b) && b[i]-'0' <= 9 {
-			digits = digits*10 + uint64(b[i]-'0')
-			i++
-		}
-	}
-	count := i - from
+	count := i - first
 	if i < len(b) && b[i] == '.' {
-		i++
-		point := i
-		if digits == 0 {
-			for i < len(b) && b[i] == '0' {
-				i++
+		point := i + 1
+		from := point
+		if digits == 0 { // zeros before the first digit do not count
+			count = 0
+			for from < len(b) && b[from] == '0' {
+				from++
 			}
 		}
-		counted := i
-		for i+8 <= len(b) {
-			v, ok := eightDigits(binary.LittleEndian.Uint64(b[i:]))
-			if !ok {
-				break
-			}
-			digits = digits*100_000_000 + v
-			i += 8
-		}
-		for i < len(b) && b[i]-'0' <= 9 {
-			digits = digits*10 + uint64(b[i]-'0')
-			i++
-		}
-		if i == point {
+		if digits, i = scanDigits(b, from, digits); i == point {
 			return 0, 0, 0
 		}
 		exponent = point - i
-		count += i - counted
+		count += i - from
 	}
 	if count > 19 {
 		return 0, 0, 0
@@ -203,6 +182,24 @@ func scanDecimal(b []byte) (digits uint64, exponent, n int) {
 		return digits, exponent + e, i + 1 + length
 	}
 	return digits, exponent, i
+}
+
+// scanDigits appends the digits at b[i:] to a number and returns the place
+// after them. Past 19 digits the number means nothing.
+func scanDigits(b []byte, i int, number uint64) (uint64, int) {
+	for i+8 <= len(b) {
+		v, ok := eightDigits(binary.LittleEndian.Uint64(b[i:]))
+		if !ok {
+			break
+		}
+		number = number*100_000_000 + v
+		i += 8
+	}
+	for i < len(b) && b[i]-'0' <= 9 {
+		number = number*10 + uint64(b[i]-'0')
+		i++
+	}
+	return number, i
 }
 
 // scanExponent reads what follows an e: at most 4 digits.

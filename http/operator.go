@@ -54,15 +54,15 @@ func keyBody(k hubsvc.Key, plain string) keyJSON {
 
 func (s *Server) createTenant(r *request, _ tenant.Context) error {
 	var name, plan string
-	err := r.decode(func(sc *scanner) error {
-		return sc.object(func(key []byte) error {
+	err := r.decode(func(p *pointReader) error {
+		return p.object(func(key []byte) error {
 			switch string(key) {
 			case "name":
-				return sc.stringTo(&name)
+				return p.stringTo(&name)
 			case "plan":
-				return sc.stringTo(&plan)
+				return p.stringTo(&plan)
 			}
-			return sc.skip()
+			return p.skip()
 		})
 	})
 	if err != nil {
@@ -109,15 +109,15 @@ func (s *Server) deleteTenant(r *request, _ tenant.Context) error {
 
 func (s *Server) createKey(r *request, _ tenant.Context) error {
 	var id, permission string
-	err := r.decode(func(sc *scanner) error {
-		return sc.object(func(key []byte) error {
+	err := r.decode(func(p *pointReader) error {
+		return p.object(func(key []byte) error {
 			switch string(key) {
 			case "tenant_id":
-				return sc.stringTo(&id)
+				return p.stringTo(&id)
 			case "permission":
-				return sc.stringTo(&permission)
+				return p.stringTo(&permission)
 			}
-			return sc.skip()
+			return p.skip()
 		})
 	})
 	if err != nil {

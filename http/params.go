@@ -85,7 +85,7 @@ func (r *request) hash() (sum [32]byte) {
 	h := sha256.New()
 	h.Write(r.http.Method())
 	h.Write([]byte{'\n'})
-	h.Write(r.http.Path())
+	h.Write(r.http.URI().PathOriginal())
 	h.Write([]byte{'\n'})
 	h.Write(r.body)
 	h.Sum(sum[:0])

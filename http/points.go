@@ -7,55 +7,50 @@ import (
 	"github.com/hivehub/waggle/tenant"
 )
 
-// reader reads the points of the request's body.
-func (r *request) reader(sc *scanner) *pointReader {
-	return &pointReader{scanner: sc, limits: r.s.limits.Request}
-}
-
 func (s *Server) upsertPoints(r *request, tc tenant.Context) error {
-	return s.write(r, tc, func(sc *scanner) (w collection.Write, err error) {
-		w.Upsert, err = r.reader(sc).upsert()
+	return s.write(r, tc, func(p *pointReader) (w collection.Write, err error) {
+		w.Upsert, err = p.upsert()
 		return w, err
 	})
 }
 
 func (s *Server) deletePoints(r *request, tc tenant.Context) error {
-	return s.write(r, tc, func(sc *scanner) (w collection.Write, err error) {
-		w.Delete, err = r.reader(sc).selector()
+	return s.write(r, tc, func(p *pointReader) (w collection.Write, err error) {
+		w.Delete, err = p.selector()
 		return w, err
 	})
 }
 
 func (s *Server) clearPayload(r *request, tc tenant.Context) error {
-	return s.write(r, tc, func(sc *scanner) (w collection.Write, err error) {
-		w.ClearPayload, err = r.reader(sc).selector()
+	return s.write(r, tc, func(p *pointReader) (w collection.Write, err error) {
+		w.ClearPayload, err = p.selector()
 		return w, err
 	})
 }
 
 func (s *Server) setPayload(r *request, tc tenant.Context) error {
-	return s.write(r, tc, func(sc *scanner) (w collection.Write, err error) {
-		w.SetPayload, err = r.reader(sc).payloadChange()
+	return s.write(r, tc, func(p *pointReader) (w collection.Write, err error) {
+		w.SetPayload, err = p.payloadChange()
 		return w, err
 	})
 }
 
 func (s *Server) overwritePayload(r *request, tc tenant.Context) error {
-	return s.write(r, tc, func(sc *scanner) (w collection.Write, err error) {
-		w.OverwritePayload, err = r.reader(sc).payloadChange()
+	return s.write(r, tc, func(p *pointReader) (w collection.Write, err error) {
+		w.OverwritePayload, err = p.payloadChange()
 		return w, err
 	})
 }
 
 func (s *Server) deletePayload(r *request, tc tenant.Context) error {
-	return s.write(r, tc, func(sc *scanner) (w collection.Write, err error) {
-		w.DeletePayload, err = r.reader(sc).keysChange()
+	return s.write(r, tc, func(p *pointReader) (w collection.Write, err error) {
+		w.DeletePayload, err = p.keysChange()
 		return w, err
 	})
 }
 
 // write is what every change of points is: read, do, tell.
-func (s *Server) write(r *request, tc tenant.Context, read func(*scanner) (collection.Write, error)) error {
+func (s *Server) write(r *request, tc tenant.Context, read func(*pointReader) (collection.Write, error)) error {
 	name, err := r.name()
 	if err != nil {
 		return err
@@ -65,8 +60,8 @@ func (s *Server) write(r *request, tc tenant.Context, read func(*scanner) (colle
 		return err
 	}
 	var w collection.Write
-	err = r.decode(func(sc *scanner) (err error) {
-		w, err = read(sc)
+	err = r.decode(func(p *pointReader) (err error) {
+		w, err = read(p)
 		return err
 	})
 	if err != nil {
@@ -82,7 +77,11 @@ func (s *Server) write(r *request, tc tenant.Context, read func(*scanner) (colle
 	}
 	return r.answer(func(dst []byte) []byte {
 		dst = append(dst, `{"operation_id":`...)
-		dst = strconv.AppendUint(dst, done.Index, 10)
+		if done.Index == 0 { // accepted, and not yet in the log
+			dst = append(dst, "null"...)
+		} else {
+			dst = strconv.AppendUint(dst, done.Index, 10)
+		}
 		return append(append(append(dst, `,"status":"`...), status...), `"}`...)
 	})
 }

@@ -6,12 +6,25 @@ import (
 	"github.com/hivehub/waggle/collection"
 )
 
-// pointReader reads the points of a request: fresh values, nothing of the body
-// in them.
+// pointReader reads requests about points: into fresh values, with nothing of
+// the body in them.
 type pointReader struct {
-	*scanner
+	scanner
 	limits collection.Limits
 	length int // of the last vector: a good guess at the next one's
+}
+
+func newPointReader(body []byte, l collection.Limits) *pointReader {
+	return &pointReader{scanner: scanner{b: body, depthMax: l.JSONDepth}, limits: l}
+}
+
+// decode reads the request's body as one JSON value with read.
+func (r *request) decode(read func(p *pointReader) error) error {
+	p := newPointReader(r.body, r.s.limits.Request)
+	if err := read(p); err != nil {
+		return err
+	}
+	return p.end()
 }
 
 // upsert reads the body of an upsert, in either form.
@@ -274,8 +287,8 @@ func (s *scanner) payload() (collection.Payload, error) {
 }
 
 // filter reads a filter and checks it; null is none.
-func (s *scanner) filter(l collection.Limits) (*collection.Filter, error) {
-	raw, err := s.raw()
+func (p *pointReader) filter() (*collection.Filter, error) {
+	raw, err := p.raw()
 	if err != nil {
 		return nil, err
 	}
@@ -283,7 +296,7 @@ func (s *scanner) filter(l collection.Limits) (*collection.Filter, error) {
 	if err != nil {
 		return nil, asFormat(err)
 	}
-	return f, f.Validate(l)
+	return f, f.Validate(p.limits)
 }
 
 // asFormat marks an error of a domain parser that says only that the input is

@@ -17,7 +17,7 @@ import (
 )
 
 func decodeUpsert(text []byte, l collection.Limits) ([]collection.Point, error) {
-	p := &pointReader{scanner: &scanner{b: text, depthMax: l.JSONDepth}, limits: l}
+	p := newPointReader(text, l)
 	points, err := p.upsert()
 	if err == nil {
 		err = p.end()
@@ -345,6 +345,57 @@ func FuzzUpsert(f *testing.F) {
 		}
 		if err == nil && !reflect.DeepEqual(got, want) {
 			t.Fatalf("%s\ngot  %+v\nwant %+v", text, got, want)
+		}
+	})
+}
+
+// decoders are all the others.
+var decoders = map[string]func(*pointReader) error{
+	"selector":      func(p *pointReader) error { _, err := p.selector(); return err },
+	"payloadChange": func(p *pointReader) error { _, err := p.payloadChange(); return err },
+	"keysChange":    func(p *pointReader) error { _, err := p.keysChange(); return err },
+	"retrieval":     func(p *pointReader) error { _, err := p.retrieval(); return err },
+	"scroll":        func(p *pointReader) error { _, err := p.scroll(); return err },
+	"count":         func(p *pointReader) error { _, err := p.count(); return err },
+	"query":         func(p *pointReader) error { _, err := p.query(); return err },
+	"config": func(p *pointReader) error {
+		body, err := p.payload()
+		if err != nil {
+			return err
+		}
+		config, err := readConfig(body)
+		if err == nil && config.Validate(p.limits) == nil {
+			appendInfo(nil, &collection.Info{Config: config})
+		}
+		return err
+	},
+}
+
+// FuzzDecoders: no body crashes a decoder, an accepted one is JSON, and a
+// refused one is the caller's fault.
+func FuzzDecoders(f *testing.F) {
+	for _, seed := range []string{
+		`{"points":[1,"f47ac10b-58cc-4372-a567-0e02b2c3d479"],"filter":{"must":[{"key":"a","match":{"value":1}}]},"payload":{"a":[1,2.5]},"key":"a.b[0]","keys":["a"],"shard_key":null}`,
+		`{"ids":[1],"with_payload":{"include":["a"]},"with_vector":[""],"offset":1,"limit":3,"order_by":null,"exact":true}`,
+		`{"query":{"nearest":[1,2]},"using":"","prefetch":[],"params":{"hnsw_ef":1,"exact":true},"score_threshold":0.5,"with_payload":["a"]}`,
+		`{"vectors":{"":{"size":4,"distance":"Cosine","on_disk":true}},"hnsw_config":{"m":1,"ef_construct":4},"optimizers_config":{"deleted_threshold":0.1}}`,
+		`{"query":1,"with_payload":{"exclude":[]}}`, `null`, `{`, ``,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		for name, decode := range decoders {
+			p := newPointReader(text, collection.DefaultLimits())
+			err := decode(p)
+			if err == nil {
+				err = p.end()
+			}
+			if err == nil && !json.Valid(text) {
+				t.Fatalf("%s accepted %q", name, text)
+			}
+			if code := collection.CodeOf(err); err != nil && code != collection.InvalidArgument && code != collection.Unimplemented {
+				t.Fatalf("%s of %q: %v", name, text, err)
+			}
 		}
 	})
 }

@@ -20,8 +20,8 @@ func (s *Server) qdrantRoutes() []route {
 	}
 	rows := []route{
 		public("/", s.qdrantRoot),
-		public("/healthz", plain("healthz check passed")),
-		public("/livez", plain("healthz check passed")),
+		public("/healthz", s.qdrantLive),
+		public("/livez", s.qdrantLive),
 		public("/readyz", s.qdrantReady),
 		row("GET", "/collections", tenant.OpRead, s.listCollections),
 		row("GET", "/collections/:name", tenant.OpRead, s.getCollection),
@@ -53,6 +53,11 @@ func (s *Server) qdrantRoot(r *request) error {
 	})
 }
 
+func (s *Server) qdrantLive(r *request) error {
+	r.sendText(200, "healthz check passed")
+	return nil
+}
+
 func (s *Server) qdrantReady(r *request) error {
 	if !s.health().Ready {
 		r.sendText(503, "some shards are not ready")
@@ -60,13 +65,6 @@ func (s *Server) qdrantReady(r *request) error {
 	}
 	r.sendText(200, "all shards are ready")
 	return nil
-}
-
-func plain(text string) openHandler {
-	return func(r *request) error {
-		r.sendText(200, text)
-		return nil
-	}
 }
 
 func (r *request) sendText(status int, text string) {

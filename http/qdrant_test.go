@@ -34,6 +34,14 @@ func (r reply) result() string {
 	return string(envelope.Result)
 }
 
+// qdrantError is the text of an error in Qdrant's envelope.
+func (r reply) qdrantError() string {
+	r.t.Helper()
+	status, _ := r.json()["status"].(map[string]any)
+	text, _ := status["error"].(string)
+	return text
+}
+
 func (r reply) resultIs(want string) {
 	r.t.Helper()
 	if got := r.result(); got != want {
@@ -137,7 +145,7 @@ func TestCreateCollectionForms(t *testing.T) {
 	} {
 		got := e.q("PUT", "/collections/a", body)
 		status, text, _ := strings.Cut(want, " ")
-		if fmt.Sprint(got.status) != status || !strings.HasPrefix(got.json()["status"].(map[string]any)["error"].(string), text) {
+		if fmt.Sprint(got.status) != status || !strings.HasPrefix(got.qdrantError(), text) {
 			t.Errorf("%.120s\ngot  %d %s\nwant %s", body, got.status, got.text, want)
 		}
 	}
@@ -202,6 +210,8 @@ func TestWrites(t *testing.T) {
 	if c := e.only(); c.options.Wait || c.arg.(collection.Write).Upsert == nil {
 		t.Errorf("%+v", c)
 	}
+	e.engine.answer.Index = 0
+	e.q("PUT", "/collections/docs/points", `{"points":[]}`).resultIs(`{"operation_id":null,"status":"acknowledged"}`)
 }
 
 func TestWriteErrors(t *testing.T) {
@@ -232,7 +242,7 @@ func TestWriteErrors(t *testing.T) {
 		{"PUT", "/points?timeout=-1", `{"points":[]}`, 400, "Deserialize error in query parameters: "},
 	} {
 		got := e.q(c.method, "/collections/docs"+c.path, c.body)
-		if got.status != c.status || !strings.HasPrefix(got.json()["status"].(map[string]any)["error"].(string), c.text) {
+		if got.status != c.status || !strings.HasPrefix(got.qdrantError(), c.text) {
 			t.Errorf("%s %.80s\ngot  %d %s\nwant %d %s", c.path, c.body, got.status, got.text, c.status, c.text)
 		}
 	}
@@ -318,7 +328,8 @@ func TestQueries(t *testing.T) {
 		`{"query":{"nearest":3},"prefetch":null,"lookup_from":null}`:                         {ID: &three, Limit: 10},
 		`{"query":"f47ac10b58cc4372a5670e02b2c3d479","with_payload":false,"with_vector":[]}`: {ID: &u, Limit: 10},
 		`{"query":[1,2],"limit":5,"offset":2,"score_threshold":0.5,"filter":{},"params":{"hnsw_ef":128,"exact":true,"quantization":{"ignore":true},"indexed_only":false},"with_vector":true,"extra":{"x":[]}}`: {
-			Vector: v, Limit: 5, Offset: 2, ScoreThreshold: &half, Filter: &collection.Filter{}, Ef: 128, Exact: true, WithVector: true},
+			Vector: v, Limit: 5, Offset: 2, ScoreThreshold: &half, Filter: &collection.Filter{}, Ef: 128, Exact: true, WithVector: true,
+		},
 	} {
 		e.q("POST", "/collections/docs/points/query", body).resultIs(points)
 		e.calledWith("query", want)
@@ -380,7 +391,7 @@ func TestReadErrors(t *testing.T) {
 		{"/points/query", `{"query":[1]`, 400, "Format error in JSON body: EOF while parsing an object"},
 	} {
 		got := e.q("POST", "/collections/docs"+c.path, c.body)
-		if got.status != c.status || !strings.HasPrefix(got.json()["status"].(map[string]any)["error"].(string), c.text) {
+		if got.status != c.status || !strings.HasPrefix(got.qdrantError(), c.text) {
 			t.Errorf("%s %s\ngot  %d %s\nwant %d %s", c.path, c.body, got.status, got.text, c.status, c.text)
 		}
 	}

@@ -7,13 +7,8 @@ import (
 	"github.com/hivehub/waggle/tenant"
 )
 
-// defaultLimit is how many points a scroll or a query returns that names no limit.
-const defaultLimit = 10
-
-var wholePayload = collection.PayloadSelector{All: true}
-
 // read decodes the body of a reading request and returns the collection's name.
-func (r *request) read(decode func(*scanner) error) (string, error) {
+func (r *request) read(decode func(*pointReader) error) (string, error) {
 	name, err := r.name()
 	if err != nil {
 		return "", err
@@ -25,36 +20,19 @@ func (r *request) read(decode func(*scanner) error) (string, error) {
 }
 
 func (s *Server) retrievePoints(r *request, tc tenant.Context) error {
-	var ids []collection.PointID
-	payload, withVector := wholePayload, false
-	name, err := r.read(func(sc *scanner) error {
-		err := sc.object(func(key []byte) (err error) {
-			switch string(key) {
-			case "ids":
-				ids, err = r.reader(sc).ids()
-				return err
-			case "with_payload":
-				return sc.payloadSelector(&payload)
-			case "with_vector", "with_vectors":
-				return sc.vectorSelector(&withVector)
-			case "shard_key":
-				return sc.absent("shard_key")
-			}
-			return sc.skip()
-		})
-		if err == nil && ids == nil {
-			err = sc.fault("missing field `ids`")
-		}
+	var q retrieval
+	name, err := r.read(func(p *pointReader) (err error) {
+		q, err = p.retrieval()
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	points, err := s.engine.Retrieve(r.ctx, tc, name, ids, payload, withVector)
+	points, err := s.engine.Retrieve(r.ctx, tc, name, q.ids, q.payload, q.withVector)
 	if err != nil {
 		return err
 	}
-	return r.answer(func(dst []byte) []byte { return appendPoints(dst, points, payload) })
+	return r.answer(func(dst []byte) []byte { return appendPoints(dst, points, q.payload) })
 }
 
 func (s *Server) getPoint(r *request, tc tenant.Context) error {
@@ -84,36 +62,12 @@ func (s *Server) getPoint(r *request, tc tenant.Context) error {
 }
 
 func (s *Server) scrollPoints(r *request, tc tenant.Context) error {
-	req := collection.ScrollRequest{Limit: defaultLimit, WithPayload: wholePayload}
-	name, err := r.read(func(sc *scanner) error {
-		return sc.object(func(key []byte) (err error) {
-			switch string(key) {
-			case "offset":
-				if !sc.null() {
-					var id collection.PointID
-					id, err = sc.id()
-					req.Offset = &id
-				}
-				return err
-			case "limit":
-				return sc.intTo(&req.Limit)
-			case "filter":
-				req.Filter, err = sc.filter(r.s.limits.Request)
-				return err
-			case "with_payload":
-				return sc.payloadSelector(&req.WithPayload)
-			case "with_vector", "with_vectors":
-				return sc.vectorSelector(&req.WithVector)
-			case "order_by", "shard_key":
-				return sc.absent(string(key))
-			}
-			return sc.skip()
-		})
+	var req collection.ScrollRequest
+	name, err := r.read(func(p *pointReader) (err error) {
+		req, err = p.scroll()
+		return err
 	})
 	if err != nil {
-		return err
-	}
-	if err := r.checkLimit(req.Limit, 0); err != nil {
 		return err
 	}
 	page, err := s.engine.Scroll(r.ctx, tc, name, req)
@@ -134,20 +88,9 @@ func (s *Server) scrollPoints(r *request, tc tenant.Context) error {
 
 func (s *Server) countPoints(r *request, tc tenant.Context) error {
 	var filter *collection.Filter
-	name, err := r.read(func(sc *scanner) error {
-		return sc.object(func(key []byte) (err error) {
-			switch string(key) {
-			case "filter":
-				filter, err = sc.filter(r.s.limits.Request)
-				return err
-			case "exact":
-				var exact bool // a count is exact here in either case
-				return sc.boolTo(&exact)
-			case "shard_key":
-				return sc.absent("shard_key")
-			}
-			return sc.skip()
-		})
+	name, err := r.read(func(p *pointReader) (err error) {
+		filter, err = p.count()
+		return err
 	})
 	if err != nil {
 		return err
@@ -159,20 +102,6 @@ func (s *Server) countPoints(r *request, tc tenant.Context) error {
 	return r.answer(func(dst []byte) []byte {
 		return append(strconv.AppendUint(append(dst, `{"count":`...), n, 10), '}')
 	})
-}
-
-// checkLimit refuses to return no points, or more than the limit.
-func (r *request) checkLimit(limit, offset int) error {
-	most := r.s.limits.Request.TopK
-	switch {
-	case limit < 1:
-		return errValue("limit: value 0 invalid, must be 1 or larger")
-	case limit > most:
-		return errValue("limit: value " + strconv.Itoa(limit) + " invalid, must be " + strconv.Itoa(most) + " or smaller")
-	case offset > most-limit:
-		return errValue("offset: value " + strconv.Itoa(offset) + " invalid, limit and offset together must be " + strconv.Itoa(most) + " or smaller")
-	}
-	return nil
 }
 
 // appendPoints writes a list of records.

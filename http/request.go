@@ -75,7 +75,7 @@ func (s *Server) guard(next fasthttp.RequestHandler, fallback surface) fasthttp.
 func (s *Server) begin(ctx *fasthttp.RequestCtx, fallback surface) *request {
 	r := requests.Get().(*request)
 	*r = request{s: s, http: ctx, surface: fallback, route: "none", start: time.Now(), ctx: s.base}
-	if fallback == surfaceNative && underQdrantPrefix(ctx.Path()) {
+	if fallback == surfaceNative && underQdrantPrefix(ctx.URI().PathOriginal()) {
 		r.surface = surfaceQdrant
 	}
 	r.id = requestID(ctx.Request.Header.Peek("X-Request-Id"))

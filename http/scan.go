@@ -23,15 +23,6 @@ type scanner struct {
 	depthMax int
 }
 
-// decode reads the request's body as one JSON value with read.
-func (r *request) decode(read func(sc *scanner) error) error {
-	sc := &scanner{b: r.body, depthMax: r.s.limits.Request.JSONDepth}
-	if err := read(sc); err != nil {
-		return err
-	}
-	return sc.end()
-}
-
 // fault is an error at the scanner's place, counted as Qdrant counts.
 func (s *scanner) fault(format string, args ...any) error {
 	before := s.b[:min(s.i, len(s.b))]

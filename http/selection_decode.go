@@ -21,7 +21,7 @@ func (p *pointReader) selection(sel *collection.Selection, key []byte) (err erro
 		}
 		return err
 	case "filter":
-		sel.Filter, err = p.filter(p.limits)
+		sel.Filter, err = p.filter()
 		return err
 	case "shard_key":
 		return p.absent("shard_key")

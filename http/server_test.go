@@ -131,11 +131,15 @@ func TestOperatorAPI(t *testing.T) {
 		status             int
 		word               string
 	}{
-		{"POST", "/tenants", ``, 400, "INVALID_REQUEST"}, {"POST", "/tenants", `{}`, 400, "INVALID_REQUEST"}, {"POST", "/tenants", `{"name":7}`, 400, "INVALID_REQUEST"},
-		{"POST", "/tenants", `{"name":"x","plan":"gold"}`, 400, "INVALID_REQUEST"}, {"DELETE", "/tenants/No%20Such", ``, 404, "NOT_FOUND"},
+		{"POST", "/tenants", ``, 400, "INVALID_REQUEST"},
+		{"POST", "/tenants", `{}`, 400, "INVALID_REQUEST"},
+		{"POST", "/tenants", `{"name":7}`, 400, "INVALID_REQUEST"},
+		{"POST", "/tenants", `{"name":"x","plan":"gold"}`, 400, "INVALID_REQUEST"},
+		{"DELETE", "/tenants/No%20Such", ``, 404, "NOT_FOUND"},
 		{"POST", "/access-keys", `{"tenant_id":"` + id + `","permission":"ROOT"}`, 400, "INVALID_REQUEST"},
 		{"POST", "/access-keys", `{"tenant_id":"nobody","permission":"ADMIN"}`, 404, "NOT_FOUND"},
-		{"GET", "/access-keys?tenant_id=nobody", ``, 404, "NOT_FOUND"}, {"DELETE", "/access-keys/nothing", ``, 404, "NOT_FOUND"},
+		{"GET", "/access-keys?tenant_id=nobody", ``, 404, "NOT_FOUND"},
+		{"DELETE", "/access-keys/nothing", ``, 404, "NOT_FOUND"},
 	} {
 		op(c.method, c.path, c.body).is(c.status, `"code":"`+c.word+`"`)
 	}
