@@ -1,6 +1,7 @@
 package driver_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
@@ -223,7 +224,7 @@ func (r *replica) read() *answer {
 // is says in what a differs from one call with the wanted outcome, or nothing.
 func (a *answer) is(answer any, code collection.Code, reason collection.Reason, unknown bool) string {
 	var details map[string]any
-	if e, ok := a.Err.(*collection.Error); ok {
+	if e, ok := errors.AsType[*collection.Error](a.Err); ok {
 		details = e.Details
 	}
 	if a.calls == 1 && a.Answer == answer && collection.CodeOf(a.Err) == code && collection.ReasonOf(a.Err) == reason &&

@@ -1,6 +1,7 @@
 package driver_test
 
 import (
+	"errors"
 	"testing"
 
 	"go.etcd.io/raft/v3/raftpb"
@@ -27,8 +28,8 @@ func TestFollowerRefuses(t *testing.T) {
 	if s := write.is(nil, collection.Unavailable, collection.ReasonNotLeader, false); s != "" {
 		t.Error(s)
 	}
-	if leader := write.Err.(*collection.Error).Details["leader"]; leader != uint64(1) {
-		t.Errorf("the refusal names leader %v, want 1", leader)
+	if e, _ := errors.AsType[*collection.Error](write.Err); e.Details["leader"] != uint64(1) {
+		t.Errorf("the refusal names leader %v, want 1", e.Details["leader"])
 	}
 	if s := read.is(nil, collection.Unavailable, collection.ReasonNotLeader, false); s != "" {
 		t.Error(s)

@@ -88,8 +88,7 @@ func (d *Driver) collect(w *Work, rd raft.Ready) {
 func (d *Driver) takeAppend(m *raftpb.Message) (Append, bool) {
 	a := &d.appends
 	durable := len(m.GetEntries()) > 0
-	changed := m.Term != nil
-	if changed {
+	if m.Term != nil { // the hard state has changed
 		durable = durable || m.GetTerm() != a.hard.GetTerm() || m.GetVote() != a.hard.GetVote()
 		a.hard = &raftpb.HardState{Term: m.Term, Vote: m.Vote, Commit: m.Commit}
 	}

@@ -43,7 +43,7 @@ func TestSimCatchesBrokenVariants(t *testing.T) {
 		{"log cut too early", cutTooEarly, 20},
 		{"torn batch taken for good", takeTorn, 40},
 		{"apply that drifts", driftingApply, 20},
-		{"read without a round", readWithoutRound, 60},
+		{"read without a round", readWithoutRound, 150},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for seed := uint64(1); seed <= c.seeds; seed++ {

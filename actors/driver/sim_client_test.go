@@ -2,6 +2,7 @@ package driver_test
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -212,7 +213,12 @@ func (c *client) try() {
 			c.try()
 		}
 	}
-	c.w.after(c.w.between(200*time.Millisecond, 3*time.Second), again)
+	c.w.after(c.w.between(200*time.Millisecond, 2*time.Second), func() {
+		if c.op == op && op.attempts == try {
+			c.leader = c.anyNode().id // no answer: it may be cut off
+			c.try()
+		}
+	})
 	n := c.choose()
 	if !n.up || n.paused > c.w.now {
 		return
@@ -231,12 +237,15 @@ func (c *client) try() {
 	n.after(0, m.pump)
 }
 
+// choose returns the node that is believed to lead, or now and then another.
 func (c *client) choose() *node {
-	if c.w.chance(25) {
-		c.leader = 1 + c.w.rng.IntN(len(c.w.nodes))
+	if c.w.chance(10) {
+		return c.anyNode()
 	}
 	return c.w.nodes[c.leader-1]
 }
+
+func (c *client) anyNode() *node { return c.w.nodes[c.w.rng.IntN(len(c.w.nodes))] }
 
 // answered takes the outcome of one attempt and reports whether the operation
 // has to be tried again.
@@ -269,9 +278,11 @@ func (c *client) answered(op *operation, o collection.Outcome) (again bool) {
 
 // hint learns from a refusal.
 func (c *client) hint(err error) {
-	e := err.(*collection.Error)
-	if leader, _ := e.Details["leader"].(uint64); leader != 0 {
+	e, _ := errors.AsType[*collection.Error](err)
+	if leader, known := e.Details["leader"].(uint64); known && leader != 0 {
 		c.leader = int(leader)
+	} else if e.Reason != collection.ReasonOverload {
+		c.leader = c.anyNode().id
 	}
 	if e.Details["outcome"] == "unknown" {
 		c.w.totals.Unknown++

@@ -11,7 +11,7 @@ func (w *world) nemesis() {
 		if w.healed {
 			return
 		}
-		faults := []func(*node){(*node).crash, (*node).failDisk, (*node).failDisk, (*node).slowDisk, (*node).pause, powerCut}
+		faults := []func(*node){(*node).crash, (*node).failDisk, (*node).failDisk, (*node).slowDisk, (*node).pause, (*node).skewClock, powerCut}
 		if w.replicas > 1 {
 			faults = append(faults, isolate, isolate, lossy)
 		}
@@ -41,6 +41,16 @@ func (n *node) pause() {
 	n.w.note(n.id, 0, "paused until", uint64(n.paused.Milliseconds()))
 }
 
+// skewClock lets a node's time run at 3 to 1/5 times its speed for a while: a
+// leader that is cut off then goes on believing that it leads.
+func (n *node) skewClock() {
+	n.w.totals.SkewedClocks++
+	n.tempo = 33 + n.w.rng.IntN(468)
+	until := n.w.between(time.Second, 10*time.Second)
+	n.w.note(n.id, 0, "clock skewed until", uint64((n.w.now + until).Milliseconds()), uint64(n.tempo))
+	n.w.after(until, func() { n.tempo = 100 })
+}
+
 // powerCut takes every node at once.
 func powerCut(one *node) {
 	for _, n := range one.w.nodes {
@@ -48,10 +58,19 @@ func powerCut(one *node) {
 	}
 }
 
-// isolate cuts a node off for a while, in both directions or in one.
+// isolate cuts a node off for a while, in both directions or in one; more often
+// than not it is one that leads.
 func isolate(n *node) {
 	w := n.w
+	for _, leader := range w.nodes {
+		if leader.leads() && w.chance(50) {
+			n = leader
+		}
+	}
 	w.totals.Partitions++
+	if w.chance(50) {
+		n.skewClock()
+	}
 	in, out := w.chance(75), w.chance(75)
 	for _, other := range w.nodes {
 		if other != n {
@@ -82,7 +101,7 @@ func (w *world) heal() {
 	clear(w.network.cut)
 	w.network.lossy = 0
 	for _, n := range w.nodes {
-		n.slow, n.paused = 0, min(n.paused, w.now)
+		n.slow, n.paused, n.tempo = 0, min(n.paused, w.now), 100
 		n.disk.FailAt(0, nil)
 	}
 }

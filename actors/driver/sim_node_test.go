@@ -26,6 +26,7 @@ type node struct {
 	up      bool
 	paused  time.Duration    // until then the process does nothing
 	slow    time.Duration    // until then the disk is slow
+	tempo   int              // percent: how long a tick takes
 	stored  []uint64         // per group, the applied index that its store is known to hold
 	pending []nodelog.Append // being written when the process ended
 
@@ -43,7 +44,12 @@ type queued struct {
 }
 
 func newNode(w *world, id int) *node {
-	return &node{w: w, id: id, disk: disk.NewMem(w.rng.Uint64()), stored: make([]uint64, w.groups)}
+	return &node{w: w, id: id, disk: disk.NewMem(w.rng.Uint64()), stored: make([]uint64, w.groups), tempo: 100}
+}
+
+// leads reports whether the process believes to lead a group.
+func (n *node) leads() bool {
+	return slices.ContainsFunc(n.members, func(m *member) bool { return m.driver.Status().Role == driver.Leader })
 }
 
 // after calls fn in this process when d has passed.
@@ -164,9 +170,10 @@ func (n *node) crash() {
 	n.w.after(n.w.between(50*time.Millisecond, 3*time.Second), n.start)
 }
 
-// tick is the clock of all groups; it runs a little fast or slow.
+// tick is the clock of all groups.
 func (n *node) tick() {
-	n.after(n.w.between(95*time.Millisecond, 105*time.Millisecond), func() {
+	took := n.w.between(95*time.Millisecond, 105*time.Millisecond) * time.Duration(n.tempo) / 100
+	n.after(took, func() {
 		for _, m := range n.members {
 			m.driver.Tick()
 			m.pump()

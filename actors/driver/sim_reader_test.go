@@ -22,7 +22,7 @@ func (c *client) readLoop() {
 	c.w.after(c.w.between(10*time.Millisecond, 400*time.Millisecond), func() {
 		n := c.w.nodes[c.leader-1]
 		if c.w.chance(50) {
-			n = c.w.nodes[c.w.rng.IntN(len(c.w.nodes))]
+			n = c.anyNode()
 		}
 		if !c.w.healed && n.up && n.paused <= c.w.now {
 			c.startRead(n)

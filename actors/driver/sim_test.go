@@ -17,7 +17,7 @@ import (
 //	go test ./actors/driver -run Sim -seeds 2000        many
 //	go test ./actors/driver -run Sim -seed 42 -seeds 1  one again
 var (
-	simSeeds = flag.Int("seeds", 100, "how many seeds the simulation runs")
+	simSeeds = flag.Int("seeds", 60, "how many seeds the simulation runs")
 	simSeed  = flag.Uint64("seed", 1, "the first of them")
 )
 

@@ -209,11 +209,12 @@ func (t *trace) String() string {
 
 // totals counts what runs did, so that a simulation that does nothing fails.
 type totals struct {
-	Writes, Reads, Repeated                        int
-	Refused, Unknown, Overloaded                   int
-	Entries, Elections, Checkpoints, Cuts          int
-	Crashes, TornWrites, DiskFaults, SlowDisks     int
-	Partitions, Lossy, Pauses, Lost, Doubled, Late int
+	Writes, Reads, Repeated                    int
+	Refused, Unknown, Overloaded               int
+	Entries, Elections, Checkpoints, Cuts      int
+	Crashes, TornWrites, DiskFaults, SlowDisks int
+	Partitions, Lossy, Pauses, SkewedClocks    int
+	Lost, Doubled, Late                        int
 }
 
 func (t *totals) add(o totals) {
