@@ -30,4 +30,10 @@
 //
 // A number is unique within (replica, process), and only the leader of a term
 // makes entries of that term: (term, number) names a proposal exactly.
+//
+// # Tests
+//
+// The unit tests move one to three replicas by hand. The simulation (sim_test.go)
+// runs whole clusters of them over the node log, the partition and the state
+// machine, and must catch the broken variants of sim_broken_test.go.
 package driver
