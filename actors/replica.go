@@ -403,13 +403,13 @@ func (a *replicaActor) finishApply(m *applied) {
 		return
 	}
 	a.driver.Applied(m.apply, m.outcomes)
-	a.forgetApplied(m.apply)
+	a.forgetApplied()
 	a.wakeReaders()
 	a.noteDelta()
 	a.maybeCheckpoint()
 }
 
-func (a *replicaActor) forgetApplied(ap driver.Apply) {
+func (a *replicaActor) forgetApplied() {
 	if len(a.lastOf) == 0 {
 		return
 	}

@@ -47,7 +47,7 @@ func TestActivateWritePassivateReactivate(t *testing.T) {
 		if k.client.IndexBytes() == 0 {
 			t.Fatal("a search loaded no index")
 		}
-		time.Sleep(2 * time.Minute)
+		time.Sleep(2 * time.Minute) //nolint:forbidigo // fake time
 		synctest.Wait()
 		if k.client.Active() != 0 || k.client.IndexBytes() != 0 {
 			t.Fatalf("after 2 idle minutes %d grains are active", k.client.Active())
@@ -263,11 +263,11 @@ func TestSlowHub(t *testing.T) {
 		k.create(t, "c", 2)
 		release := k.Hub.Hold()
 		defer release()
-		time.Sleep(2 * time.Minute)
+		time.Sleep(2 * time.Minute) //nolint:forbidigo // fake time
 		if err := k.upsert(t.Context(), "c", point(1)); err != nil {
 			t.Fatalf("within the grace: %v", err)
 		}
-		time.Sleep(2 * time.Hour)
+		time.Sleep(2 * time.Hour) //nolint:forbidigo // fake time
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		wantCode(t, k.upsert(ctx, "c", point(2)), collection.Unavailable)
