@@ -83,6 +83,9 @@ func (a *applier) decide() (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
+	if _, again := a.cmd.Op.(DropTenant); before.Gone && !again {
+		return Answer{}, Errorf(NotFound, "the tenant is deleted")
+	}
 	a.usage = before
 	answer, err := a.perform()
 	if err != nil {

@@ -73,7 +73,8 @@ func (a *applier) dropCollection(name string) (id uint64, existed bool, err erro
 }
 
 // dropTenant removes some of what the tenant has: collections first, then
-// idempotency keys.
+// idempotency keys. What was validated before the tenant was deleted and comes
+// after this entry is refused, so that nothing of the tenant appears again.
 func (a *applier) dropTenant(op DropTenant) (Answer, error) {
 	names, err := listNames(a.tx, a.cmd.Tenant, op.Max)
 	if err != nil {
@@ -93,6 +94,7 @@ func (a *applier) dropTenant(op DropTenant) (Answer, error) {
 			return Answer{}, err
 		}
 	}
+	a.usage.Gone = true
 	removed := len(names) + len(keys)
 	return Answer{Affected: removed, Existed: removed == op.Max}, nil
 }

@@ -360,10 +360,16 @@ func TestDropTenantLeavesNothing(t *testing.T) {
 	}
 	want := newMemStore()
 	want.do(t, Command{Tenant: "alic", Limits: unlimited, Key: "k", Op: CreateCollection{Name: "e", Config: testConfig()}})
+	mark := map[int]int{int(BucketCounters): 1} // that the tenant is gone
 	for b := range s.buckets {
-		if b != int(BucketCatalog) && len(s.buckets[b]) != len(want.buckets[b]) {
+		if b != int(BucketCatalog) && len(s.buckets[b]) != len(want.buckets[b])+mark[b] {
 			t.Errorf("bucket %d: %d rows, %d are the other tenant's", b, len(s.buckets[b]), len(want.buckets[b]))
 		}
+	}
+	_, err := s.try(t, command(0, CreateCollection{Name: "late", Config: testConfig()}))
+	wantError(t, err, NotFound, ReasonNone)
+	if err := Verify(s); err != nil {
+		t.Fatal(err)
 	}
 	if list, err := ListCollections(s, "alic"); err != nil || len(list) != 1 || list[0].ID != other.Collection {
 		t.Fatalf("the other tenant has %v, %v", list, err)

@@ -161,6 +161,10 @@ func Usage(r Reader, t tenant.ID) (TenantUsage, error) {
 	}
 	d := decoder{b: v}
 	u := TenantUsage{Points: d.u64(), Bytes: d.u64(), Collections: d.u64()}
+	if len(d.b) == 1 {
+		u.Gone = true
+		d.bad = d.u8() != 1
+	}
 	if !d.done() {
 		return TenantUsage{}, corrupt("counters of tenant", v)
 	}

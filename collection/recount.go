@@ -158,9 +158,7 @@ func (v *verifier) tenantCounters() error {
 	if err != nil {
 		return err
 	}
-	if len(keys) != len(v.tenants) {
-		return Errorf(DataLoss, "%d tenants have counters, %d have collections", len(keys), len(v.tenants))
-	}
+	counted := len(keys)
 	for _, key := range keys {
 		t, _, err := tenantOf(key)
 		if err != nil {
@@ -170,9 +168,16 @@ func (v *verifier) tenantCounters() error {
 		if err != nil {
 			return err
 		}
-		if u != v.tenants[t] {
-			return Errorf(DataLoss, "tenant %s: counters %+v, recount %+v", t, u, v.tenants[t])
+		want := v.tenants[t]
+		if want.Gone = u.Gone; u != want {
+			return Errorf(DataLoss, "tenant %s: counters %+v, recount %+v", t, u, want)
 		}
+		if u == (TenantUsage{Gone: true}) {
+			counted--
+		}
+	}
+	if counted != len(v.tenants) {
+		return Errorf(DataLoss, "%d tenants have counters, %d have collections", counted, len(v.tenants))
 	}
 	return nil
 }

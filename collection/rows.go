@@ -16,7 +16,8 @@ import (
 //	  03, collection id (8)    descriptor: version 1 (1), tenant, name (4 + n), configuration
 //	  04, collection id (8)    trash: version 1 (1), tenant, bucket (1), key to go on from
 //	BucketCounters
-//	  01, tenant               points (8), bytes (8), collections (8); none when all are 0
+//	  01, tenant               points (8), bytes (8), collections (8), 01 when the tenant is gone;
+//	                           none when all are 0
 //	  02, collection id (8)    points (8), bytes (8)
 //	BucketIdempotency
 //	  01, tenant, key          hash (32), time (8), index (8), affected (4), collection (8), existed (1)
@@ -181,11 +182,16 @@ type TenantUsage struct {
 	Points      uint64
 	Bytes       uint64 // length of all records
 	Collections uint64
+	Gone        bool // dropped: whatever of the tenant is still on its way is refused
 }
 
 func (u TenantUsage) encode() []byte {
-	v := counters{points: u.Points, bytes: u.Bytes}.encode(make([]byte, 0, 24))
-	return binary.LittleEndian.AppendUint64(v, u.Collections)
+	v := counters{points: u.Points, bytes: u.Bytes}.encode(make([]byte, 0, 25))
+	v = binary.LittleEndian.AppendUint64(v, u.Collections)
+	if u.Gone {
+		v = append(v, 1)
+	}
+	return v
 }
 
 // idRow is where a point id leads.
