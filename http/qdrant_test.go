@@ -7,6 +7,7 @@ import (
 	"math"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -419,5 +420,58 @@ func TestDeadlines(t *testing.T) {
 	}
 	for _, bad := range []string{"0", "-1", "1s", "99999999999"} {
 		e.send("GET", e.qdrant+"/collections", e.keys["ADMIN"], "", "X-Timeout-Ms", bad).is(400, "Deserialize error in headers: X-Timeout-Ms")
+	}
+}
+
+func TestLargeAnswers(t *testing.T) {
+	e := newEdge(t, nil)
+	vector := make([]float32, 500)
+	for i := range vector {
+		vector[i] = float32(i) / 7
+	}
+	for i := range 200 {
+		e.engine.points = append(e.engine.points, collection.Point{ID: collection.NumID(uint64(i)), Vector: vector})
+	}
+	var page struct {
+		Points []struct {
+			ID     uint64
+			Vector []float32
+		}
+	}
+	text := e.q("POST", "/collections/docs/points/scroll", `{"with_vector":true}`).result()
+	if err := json.Unmarshal([]byte(text), &page); err != nil || len(text) < 512<<10 {
+		t.Fatalf("%d bytes: %v", len(text), err)
+	}
+	for i, p := range page.Points {
+		if p.ID != uint64(i) || !reflect.DeepEqual(p.Vector, vector) {
+			t.Fatalf("point %d: %+v", i, p)
+		}
+	}
+}
+
+// TestRequestsBesideEachOther: what is reused between requests mixes none.
+func TestRequestsBesideEachOther(t *testing.T) {
+	e := newEdge(t, nil)
+	var wg sync.WaitGroup
+	for worker := range 8 {
+		wg.Go(func() {
+			for i := range 50 {
+				name := fmt.Sprintf("c-%d-%d", worker, i)
+				body := fmt.Sprintf(`{"points":[{"id":%d,"vector":[%d],"payload":{"name":"%s"}}]}`, i, worker, name)
+				e.send("PUT", e.qdrant+"/collections/"+name+"/points", e.keys["ADMIN"], body, "Idempotency-Key", name, "X-Request-Id", name).is(200, "")
+			}
+		})
+	}
+	wg.Wait()
+	calls := e.engine.take()
+	for _, c := range calls {
+		p := c.arg.(collection.Write).Upsert[0]
+		n, _ := p.ID.Num()
+		if want := fmt.Sprintf("c-%g-%d", p.Vector[0], n); c.name != want || c.options.IdempotencyKey != want || c.tc.RequestID != want || p.Payload["name"] != want {
+			t.Errorf("mixed: %+v", c)
+		}
+	}
+	if len(calls) != 400 {
+		t.Errorf("%d calls", len(calls))
 	}
 }

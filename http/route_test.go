@@ -197,6 +197,11 @@ func TestPathsAreDecodedOnce(t *testing.T) {
 			t.Errorf("%s: %+v, want name %q", path, calls, want)
 		}
 	}
+	e.engine.infos = []collection.Info{{Name: "ab", Config: collection.Config{Vectors: []collection.VectorParams{{Size: 1, Distance: collection.Dot}}}}}
+	for _, path := range []string{"/collections/ab", "/collections/ab/", "/collections/%61b"} {
+		e.q("GET", path, "").is(200, `"size":1`)
+	}
+	e.engine.take()
 	for _, path := range []string{"/collections/a%2Fb/exists", "/collections/a%0Ab/exists", "/collections/%E2%80%AEx/exists", "/collections/%ff/exists", "/collections/" + strings.Repeat("n", 256) + "/exists"} {
 		e.q("GET", path, "").is(422, "Validation error in path parameters: [collection_name: ")
 	}

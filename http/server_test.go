@@ -163,7 +163,7 @@ func TestShutdownDrains(t *testing.T) {
 	defer open.Close()
 	reader := bufio.NewReader(open)
 	fmt.Fprint(open, "GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
-	if resp := must(http.ReadResponse(reader, nil)); resp.StatusCode != 200 {
+	if resp := must(http.ReadResponse(reader, nil)); resp.StatusCode != http.StatusOK {
 		t.Errorf("%d", resp.StatusCode)
 	} else if _, err := io.Copy(io.Discard, resp.Body); err != nil {
 		t.Error(err)
@@ -180,7 +180,7 @@ func TestShutdownDrains(t *testing.T) {
 	}
 	fmt.Fprint(open, "GET /qdrant/collections HTTP/1.1\r\nHost: x\r\n\r\n")
 	resp := must(http.ReadResponse(reader, nil))
-	if body := string(must(io.ReadAll(resp.Body))); resp.StatusCode != 503 || resp.Header.Get("Retry-After") != "1" || !resp.Close || !strings.Contains(body, "shutting down") {
+	if body := string(must(io.ReadAll(resp.Body))); resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") != "1" || !resp.Close || !strings.Contains(body, "shutting down") {
 		t.Errorf("while draining: %d %v %s", resp.StatusCode, resp.Header, body)
 	}
 	select {
@@ -260,7 +260,7 @@ func BenchmarkUpsertOverHTTP(b *testing.B) {
 			b.Fatal(err)
 		}
 		resp, err := http.ReadResponse(reader, nil)
-		if err != nil || resp.StatusCode != 200 {
+		if err != nil || resp.StatusCode != http.StatusOK {
 			b.Fatal(resp, err)
 		}
 		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
