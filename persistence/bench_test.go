@@ -2,65 +2,47 @@ package persistence
 
 import (
 	"encoding/binary"
+	"fmt"
 	"path/filepath"
 	"testing"
 
 	"github.com/hivehub/waggle/collection"
+	"github.com/hivehub/waggle/tenant"
 )
-
-// pointMachine writes what an upsert of one point writes: the record, the id,
-// and two counters. An entry is: id u64, record.
-type pointMachine struct{}
-
-func (pointMachine) Apply(tx collection.Txn, e collection.Entry) collection.Outcome {
-	id := binary.BigEndian.AppendUint64(make([]byte, 0, 17), 7)
-	id = append(append(id, 1), e.Data[:8]...)
-	old, err := tx.Get(collection.BucketIDs, id)
-	if err != nil {
-		return collection.Outcome{Err: err}
-	}
-	version := e.Index << 16
-	if old != nil {
-		if err := tx.Delete(collection.BucketPoints, pointKey(7, binary.BigEndian.Uint64(old))); err != nil {
-			return collection.Outcome{Err: err}
-		}
-	}
-	if err := tx.Put(collection.BucketPoints, pointKey(7, version), e.Data[8:]); err != nil {
-		return collection.Outcome{Err: err}
-	}
-	if err := tx.Put(collection.BucketIDs, id, binary.BigEndian.AppendUint64(make([]byte, 0, 12), version)); err != nil {
-		return collection.Outcome{Err: err}
-	}
-	for _, counter := range []string{"tenant/default/points+bytes", "collection/7/points+bytes"} {
-		key := []byte(counter)
-		old, err := tx.Get(collection.BucketCounters, key)
-		if err != nil {
-			return collection.Outcome{Err: err}
-		}
-		value := make([]byte, 16)
-		copy(value, old)
-		binary.BigEndian.PutUint64(value, binary.BigEndian.Uint64(value)+1)
-		if err := tx.Put(collection.BucketCounters, key, value); err != nil {
-			return collection.Outcome{Err: err}
-		}
-	}
-	return collection.Outcome{Events: []collection.Event{{Collection: 7, Kind: collection.EventUpsert, Version: version}}}
-}
 
 func pointKey(coll, version uint64) []byte {
 	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(make([]byte, 0, 16), coll), version)
 }
 
-// pointEntries are n entries of 640 bytes after index, whose ids are spread out.
-func pointEntries(after uint64, n int) []CommittedEntry {
+// benchEntries are entries that upsert one point of 640 bytes each into
+// collection 1. The ids ascend with the index, or are spread out.
+func benchEntries(tb testing.TB, after uint64, n int, spread bool) []CommittedEntry {
 	entries := make([]CommittedEntry, n)
 	for i := range entries {
 		index := after + 1 + uint64(i)
-		data := make([]byte, 8+640)
-		binary.BigEndian.PutUint64(data, index*0x9e3779b97f4a7c15)
-		entries[i] = CommittedEntry{Index: index, Term: 1, Data: data}
+		id := index
+		if spread {
+			id *= 0x9e3779b97f4a7c15
+		}
+		vector := make([]float32, 150)
+		vector[0] = float32(index)
+		raw := must(collection.EncodeRecord(nil, collection.Point{
+			ID: collection.NumID(id), Vector: vector, Payload: collection.Payload{"category": "boots"},
+		}))(tb)
+		op := collection.Upsert{Records: []collection.Record{must(collection.DecodeRecord(raw))(tb)}}
+		entries[i] = CommittedEntry{Index: index, Term: 1, Data: benchCommand(tb, 1, op)}
 	}
 	return entries
+}
+
+func benchCommand(tb testing.TB, coll uint64, op collection.Op) []byte {
+	return must(collection.EncodeCommand(nil, collection.Command{
+		Tenant:     "default",
+		Collection: coll,
+		Limits:     tenant.Limits{Vectors: tenant.Unlimited, Bytes: tenant.Unlimited, Collections: tenant.Unlimited},
+		Time:       1,
+		Op:         op,
+	}))(tb)
 }
 
 func benchPartition(b *testing.B) *Partition {
@@ -68,10 +50,13 @@ func benchPartition(b *testing.B) *Partition {
 	if err != nil {
 		b.Fatal(err)
 	}
-	p, err := OpenPartition(store, pointMachine{}, PartitionOptions{})
+	p, err := OpenPartition(store, collection.Machine{}, PartitionOptions{})
 	if err != nil {
 		b.Fatal(err)
 	}
+	config := collection.Config{Vectors: []collection.VectorParams{{Size: 150, Distance: collection.Dot}}}
+	create := benchCommand(b, 0, collection.CreateCollection{Name: "bench", Config: config})
+	benchApply(b, p, []CommittedEntry{{Index: 1, Term: 1, Data: create}})
 	b.Cleanup(func() {
 		if err := p.Close(); err != nil {
 			b.Error(err)
@@ -92,53 +77,73 @@ func checkpoint(tb testing.TB, p *Partition) {
 	c.Finish()
 }
 
+func benchApply(tb testing.TB, p *Partition, entries []CommittedEntry) {
+	for _, out := range p.Apply(entries) {
+		if out.Err != nil {
+			tb.Fatal(out.Err)
+		}
+	}
+}
+
+// fill applies n points, with checkpoints.
+func fill(tb testing.TB, p *Partition, n int, spread bool) {
+	for range n / 256 {
+		at, _ := p.Applied()
+		benchApply(tb, p, benchEntries(tb, at, 256, spread))
+		if p.DeltaBytes() > 16<<20 {
+			checkpoint(tb, p)
+		}
+	}
+}
+
 // BenchmarkApply applies entries of one point in batches of 256 over a store
 // of 200,000 points, with a checkpoint (outside the clock) every 16 MB.
 func BenchmarkApply(b *testing.B) {
-	p := benchPartition(b)
-	const batch = 256
-	for range 200_000 / batch {
-		at, _ := p.Applied()
-		p.Apply(pointEntries(at, batch))
-		if p.DeltaBytes() > 16<<20 {
+	for _, spread := range []bool{false, true} {
+		b.Run(fmt.Sprintf("spread=%t", spread), func(b *testing.B) {
+			p := benchPartition(b)
+			fill(b, p, 200_000, spread)
 			checkpoint(b, p)
-		}
+			b.ReportAllocs()
+			for b.Loop() {
+				b.StopTimer()
+				at, _ := p.Applied()
+				entries := benchEntries(b, at, 256, spread)
+				if p.DeltaBytes() > 16<<20 {
+					checkpoint(b, p)
+				}
+				b.StartTimer()
+				p.Apply(entries)
+			}
+			b.ReportMetric(float64(b.N)*256/b.Elapsed().Seconds(), "entries/s")
+		})
 	}
-	checkpoint(b, p)
-	b.ReportAllocs()
-	for b.Loop() {
-		b.StopTimer()
-		at, _ := p.Applied()
-		entries := pointEntries(at, batch)
-		if p.DeltaBytes() > 16<<20 {
-			checkpoint(b, p)
-		}
-		b.StartTimer()
-		p.Apply(entries)
-	}
-	b.ReportMetric(float64(b.N)*batch/b.Elapsed().Seconds(), "entries/s")
 }
 
 // BenchmarkCheckpoint writes checkpoints of 16 MB.
 func BenchmarkCheckpoint(b *testing.B) {
-	p := benchPartition(b)
-	points := 0
-	for b.Loop() {
-		b.StopTimer()
-		for p.DeltaBytes() < 16<<20 {
-			at, _ := p.Applied()
-			p.Apply(pointEntries(at, 1024))
-			points += 1024
-		}
-		b.StartTimer()
-		checkpoint(b, p)
+	for _, spread := range []bool{false, true} {
+		b.Run(fmt.Sprintf("spread=%t", spread), func(b *testing.B) {
+			p := benchPartition(b)
+			points := 0
+			for b.Loop() {
+				b.StopTimer()
+				for p.DeltaBytes() < 16<<20 {
+					at, _ := p.Applied()
+					p.Apply(benchEntries(b, at, 256, spread))
+					points += 256
+				}
+				b.StartTimer()
+				checkpoint(b, p)
+			}
+			b.ReportMetric(float64(points)/b.Elapsed().Seconds(), "points/s")
+		})
 	}
-	b.ReportMetric(float64(points)/b.Elapsed().Seconds(), "points/s")
 }
 
 func BenchmarkView(b *testing.B) {
 	p := benchPartition(b)
-	p.Apply(pointEntries(0, 10_000))
+	fill(b, p, 10_000, false)
 	for b.Loop() {
 		v, err := p.View()
 		if err != nil {
@@ -150,7 +155,7 @@ func BenchmarkView(b *testing.B) {
 
 func BenchmarkGet(b *testing.B) {
 	p := benchPartition(b)
-	p.Apply(pointEntries(0, 10_000))
+	fill(b, p, 10_000, false)
 	run := func(b *testing.B) {
 		v, err := p.View()
 		if err != nil {
@@ -159,7 +164,7 @@ func BenchmarkGet(b *testing.B) {
 		defer v.Close()
 		keys := make([][]byte, 1024)
 		for i := range keys {
-			keys[i] = pointKey(7, uint64(1+i*9)<<16)
+			keys[i] = pointKey(1, uint64(2+i*9)<<16)
 		}
 		i := 0
 		for b.Loop() {
@@ -176,9 +181,9 @@ func BenchmarkGet(b *testing.B) {
 
 func BenchmarkScan(b *testing.B) {
 	p := benchPartition(b)
-	p.Apply(pointEntries(0, 20_000))
+	fill(b, p, 20_000, false)
 	checkpoint(b, p)
-	p.Apply(pointEntries(20_000, 1_000))
+	fill(b, p, 1_000, false)
 	n := 0
 	for b.Loop() {
 		v, err := p.View()

@@ -160,16 +160,12 @@ func (s *boltStore) check() (size int64, err error) {
 	return info.Size(), checkBolt(f, info.Size())
 }
 
-// openError tells a corrupt file from one that cannot be opened now.
+// openError words the error of a file that the check has found sound.
 func openError(err error) error {
-	var system *fs.PathError
-	switch {
-	case errors.Is(err, berrors.ErrTimeout):
+	if errors.Is(err, berrors.ErrTimeout) {
 		return errors.New("in use by another process")
-	case errors.As(err, &system), errors.Is(err, syscall.ENOMEM):
-		return err
 	}
-	return corrupt("%w", err)
+	return err
 }
 
 // readMeta returns the zero Meta for a store without a commit.

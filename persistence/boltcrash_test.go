@@ -17,7 +17,7 @@ const testPage = 4096
 // replaces and deletes, and the digests of both.
 func boltStates(t testing.TB, seed uint64) (before, after []byte, digestBefore, digestAfter [16]byte) {
 	path := filepath.Join(t.TempDir(), "p.db")
-	p := openScript(t, must(OpenBolt(path))(t))
+	p := openScript(t, must(openUnsynced(path))(t))
 	rng := rand.New(rand.NewPCG(seed, 0))
 	value := func() string { return string(bytes.Repeat([]byte{byte(rng.Int())}, 1+rng.IntN(900))) }
 	write := func() {
@@ -220,7 +220,7 @@ func inspect(t *testing.T, path string, states map[uint64]storeState, what strin
 		}
 		return err != nil
 	}
-	s, err := OpenBolt(path)
+	s, err := openUnsynced(path)
 	if lost(err) {
 		return "refused at open"
 	}

@@ -18,6 +18,7 @@ type boltView struct {
 	tx      *bbolt.Tx
 	applied uint64
 	buckets [collection.BucketEnd]atomic.Pointer[bbolt.Bucket]
+	cursors [collection.BucketEnd]atomic.Pointer[bbolt.Cursor] // idle ones, for Get
 	closed  atomic.Bool
 }
 
@@ -72,15 +73,18 @@ func (v *boltView) bucket(number byte) (*bbolt.Bucket, error) {
 // Get implements collection.Reader.
 func (v *boltView) Get(bucket byte, key []byte) (value []byte, err error) {
 	err = v.store.run("get", func() error {
-		b, err := v.bucket(bucket)
-		if err != nil {
-			return err
+		cursor := v.cursors[bucket].Swap(nil)
+		if cursor == nil {
+			b, err := v.bucket(bucket)
+			if err != nil {
+				return err
+			}
+			cursor = b.Cursor()
 		}
-		sealed := b.Get(key)
-		if sealed == nil {
-			return nil
+		if k, sealed := cursor.Seek(key); k != nil && bytes.Equal(k, key) {
+			value, err = unseal(bucket, key, bytes.Clone(bounded(sealed)))
 		}
-		value, err = unseal(bucket, key, bytes.Clone(bounded(sealed)))
+		v.cursors[bucket].Store(cursor)
 		return err
 	})
 	return value, err

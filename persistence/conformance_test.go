@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -27,12 +29,43 @@ type storeKind struct {
 var storeKinds = []storeKind{
 	{"bolt", func(t testing.TB) func() (Store, error) {
 		path := filepath.Join(t.TempDir(), "p.db")
-		return func() (Store, error) { return OpenBolt(path) }
+		return func() (Store, error) { return openUnsynced(path) }
 	}},
 	{"mem", func(t testing.TB) func() (Store, error) {
 		d := disk.NewMem(1)
 		return func() (Store, error) { return OpenMem(d, "p.img") }
 	}},
+}
+
+// emptyBolt is the file of a store just made.
+var emptyBolt = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "")
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, "p.db")
+	s, err := OpenBolt(path)
+	if err != nil {
+		return nil, err
+	}
+	empty, err := os.ReadFile(path)
+	return empty, errors.Join(err, s.Close(), os.RemoveAll(dir))
+})
+
+// openUnsynced opens a bbolt store that does not wait for the disk, for tests
+// that do not cut the power.
+func openUnsynced(path string) (Store, error) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		empty, err := emptyBolt()
+		if err = errors.Join(err, os.WriteFile(path, empty, 0o600)); err != nil {
+			return nil, err
+		}
+	}
+	s, err := OpenBolt(path)
+	if err == nil {
+		s.(*boltStore).db.NoSync = true
+	}
+	return s, err
 }
 
 // eachStore runs test on every kind of store.

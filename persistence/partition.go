@@ -46,7 +46,8 @@ type Partition struct {
 }
 
 // OpenPartition makes a partition of what is in store, which it owns from then
-// on. The caller goes on with the log after Applied.
+// on; after an error it is still the caller's. The caller goes on with the log
+// after Applied, and refuses a log that begins later than that.
 func OpenPartition(store Store, m collection.StateMachine, o PartitionOptions) (*Partition, error) {
 	if o.Start.Applied > 0 && store.Meta().Applied == 0 {
 		if err := store.Commit(o.Start, func(func(Change) bool) {}); err != nil {

@@ -163,6 +163,33 @@ func TestTxnSeesItsOwnWrites(t *testing.T) {
 	}
 }
 
+// scratchMachine looks keys up through one slice, as a caller of Get may.
+type scratchMachine struct{}
+
+// Apply implements collection.StateMachine.
+func (scratchMachine) Apply(tx collection.Txn, _ collection.Entry) collection.Outcome {
+	scratch := []byte("a")
+	if _, err := tx.Get(2, scratch); err != nil {
+		return collection.Outcome{Err: err}
+	}
+	scratch[0] = 'b'
+	if value, err := tx.Get(2, scratch); string(value) != "1" {
+		return collection.Outcome{Err: fmt.Errorf("b = %q, %w", value, err)}
+	}
+	return collection.Outcome{}
+}
+
+func TestGetKeepsNoKey(t *testing.T) {
+	s := must(OpenMem(disk.NewMem(1), "p.img"))(t)
+	if err := s.Commit(Meta{}, seq(put(2, "b", "1"))); err != nil {
+		t.Fatal(err)
+	}
+	p := must(OpenPartition(s, scratchMachine{}, PartitionOptions{}))(t)
+	if out := apply(p, []byte("x"))[0]; out.Err != nil {
+		t.Error(out.Err)
+	}
+}
+
 func TestBugsPanic(t *testing.T) {
 	for name, s := range map[string]step{
 		"empty value":  sput(2, "a", ""),
@@ -272,5 +299,39 @@ func TestRecountFindsWhatIsMissing(t *testing.T) {
 	}
 	if collection.CodeOf(p.Err()) != collection.DataLoss {
 		t.Error(p.Err())
+	}
+}
+
+// hookedStore calls before ahead of its first view.
+type hookedStore struct {
+	Store
+	before func()
+}
+
+// View implements Store.
+func (s *hookedStore) View() (collection.View, error) {
+	if before := s.before; before != nil {
+		s.before = nil
+		before()
+	}
+	return s.Store.View()
+}
+
+// TestViewOvertakenByCheckpoints lets two checkpoints pass between the moment a
+// view takes its delta and the moment it takes its store.
+func TestViewOvertakenByCheckpoints(t *testing.T) {
+	s := &hookedStore{Store: must(OpenMem(disk.NewMem(1), "p.img"))(t)}
+	p := openScript(t, s)
+	apply(p, script(sput(2, "a", "1"), sput(2, "b", "1")))
+	s.before = func() {
+		checkpoint(t, p)
+		apply(p, script(sput(2, "a", "2"), sdel(2, "b"), sput(2, "c", "2")))
+		checkpoint(t, p)
+	}
+	v := must(p.View())(t)
+	defer v.Close()
+	want := content{"2/61": "2", "2/63": "2"}
+	if diff := cmp.Diff(want, must(read(v))(t)); diff != "" || v.AppliedIndex() != 2 {
+		t.Error(v.AppliedIndex(), diff)
 	}
 }

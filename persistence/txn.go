@@ -17,12 +17,10 @@ type txn struct {
 	err   error           // why the partition must stop
 	undo  []undo          // this entry's changes
 
-	// The last key that was looked up below the active delta. The machine
-	// reads most keys just before it writes them, and writing needs the old
-	// value for the digest.
-	lastBucket byte
-	lastKey    []byte
-	lastValue  []byte
+	// last is, per bucket, the last key looked up below the active delta. The
+	// machine reads most keys just before it writes them, and writing needs the
+	// old value for the digest.
+	last [collection.BucketEnd]item
 }
 
 // undo is what the active delta had for a key before a change: an item, or
@@ -82,8 +80,9 @@ func (t *txn) Get(bucket byte, key []byte) ([]byte, error) {
 // below returns key's value in the layers under the active delta. They do not
 // change while entries are applied.
 func (t *txn) below(bucket byte, key []byte) ([]byte, error) {
-	if bucket == t.lastBucket && bytes.Equal(key, t.lastKey) {
-		return t.lastValue, nil
+	last := &t.last[bucket]
+	if last.key != nil && bytes.Equal(key, last.key) {
+		return last.value, nil
 	}
 	var value []byte
 	found := false
@@ -99,7 +98,7 @@ func (t *txn) below(bucket byte, key []byte) ([]byte, error) {
 			return nil, t.failed(err)
 		}
 	}
-	t.lastBucket, t.lastKey, t.lastValue = bucket, append(t.lastKey[:0], key...), value
+	*last = item{append(last.key[:0], key...), value}
 	return value, nil
 }
 
