@@ -57,6 +57,14 @@ func (r *Replica) Err() error {
 	if e := r.failure.Load(); e != nil {
 		return e
 	}
+	if r.partition == nil {
+		return nil
+	}
+	// A read may have been the first to meet corrupt bytes.
+	if err := r.partition.Err(); err != nil {
+		r.fail(err)
+		return r.failure.Load()
+	}
 	return nil
 }
 
