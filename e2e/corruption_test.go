@@ -262,28 +262,67 @@ func all(b []byte, text string) (at []int) {
 	}
 }
 
-// segment is the newest file of the node log.
-func (h *house) segment(t *testing.T) string {
+// late are points that come after the last checkpoint, so that only the log
+// has them: some of the victim's, between others' and others' again.
+func (h *house) late(t *testing.T, s *server) {
+	t.Helper()
+	others := func() {
+		for i := range h.others {
+			o := &h.others[i]
+			o.points++
+			s.furnish(t, *o, o.points-1)
+		}
+	}
+	others()
+	victim := user{s, h.victim.key}
+	for i := range 5 {
+		victim.put("c", victimPoints+i, map[string]any{"word": fmt.Sprintf("canary-late-%d", i), "filler": strings.Repeat("y", 9000)})
+	}
+	others()
+}
+
+// damageLog changes the segment of the log that has a word, at its first byte.
+func (h *house) damageLog(t *testing.T, word string, change func(b []byte, at int) []byte) {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(h.data, "log", "*.seg"))
-	if err != nil || len(paths) == 0 {
-		t.Fatal(paths, err)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return slices.Max(paths)
+	for _, path := range paths {
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at := bytes.Index(raw, []byte(word)); at >= 0 {
+			damage(t, path, func(b []byte) []byte { return change(b, at) })
+			return
+		}
+	}
+	t.Fatalf("%s is not in the log", word)
+}
+
+// batchAround is the batch of the log around a byte of it: batches begin at
+// pages, with a magic word.
+func batchAround(b []byte, at int) (from, to int) {
+	begins := func(i int) bool { return bytes.HasPrefix(b[i:], []byte("WNLh")) }
+	for from = at &^ 4095; !begins(from); from -= 4096 {
+	}
+	for to = from + 4096; to < len(b) && !begins(to) && !bytes.Equal(b[to:to+4096], make([]byte, 4096)); to += 4096 {
+	}
+	return from, to
 }
 
 // TestCorruptLog damages the log, after a kill, where a batch of one tenant
 // stands and valid ones of others follow.
 func TestCorruptLog(t *testing.T) {
 	t.Parallel()
-	for name, change := range map[string]func([]byte) []byte{
-		"a bit of an entry": func(b []byte) []byte {
-			b[all(b, "canary-victim-2000")[0]+3] ^= 1
+	for name, change := range map[string]func(b []byte, at int) []byte{
+		"a bit of an entry": func(b []byte, at int) []byte {
+			b[at] ^= 1
 			return b
 		},
-		"a page of an entry": func(b []byte) []byte {
-			at := all(b, "canary-victim-2050")[0] &^ 4095
-			clear(b[at : at+4096])
+		"a page of an entry": func(b []byte, at int) []byte {
+			clear(b[at&^4095+4096 : at&^4095+8192])
 			return b
 		},
 	} {
@@ -291,15 +330,83 @@ func TestCorruptLog(t *testing.T) {
 			h, s := furnish(t)
 			s.mustStop()
 			store := h.elsewhere(t)
-			// What was checkpointed is not read from the log again: more, and a kill.
 			s = start(t, h.data)
-			h.victim.points *= 2
-			h.victim.word = "canary-victim-"
-			_ = store
+			h.late(t, s)
 			s.kill()
-			damage(t, h.segment(t), change)
-			s = start(t, h.data)
-			s.lost(t, h, groupOf(t, store))
+			h.damageLog(t, "canary-late-2", change)
+			for range 2 {
+				s = start(t, h.data)
+				s.lost(t, h, groupOf(t, store))
+				s.kill()
+			}
+		})
+	}
+}
+
+// TestTornLog damages the end of the log, after a kill, as a power cut in the
+// middle of a write does: it is cut off, and everything before it is there.
+func TestTornLog(t *testing.T) {
+	t.Parallel()
+	garbage := func(b []byte) {
+		rng := rand.New(rand.NewPCG(*seed, 5))
+		for i := range b {
+			b[i] = byte(rng.IntN(256))
+		}
+	}
+	for name, tc := range map[string]struct {
+		lost   bool // the last batch, too
+		change func(b []byte, from, to int) []byte
+	}{
+		"garbage after it": {false, func(b []byte, _, to int) []byte {
+			garbage(b[to : to+20_000])
+			return b
+		}},
+		"half a batch after it": {false, func(b []byte, from, to int) []byte {
+			copy(b[to:], b[from:(from+to)/2])
+			return b
+		}},
+		"file ends after it": {false, func(b []byte, _, to int) []byte { return b[:to] }},
+		"its end is garbage": {true, func(b []byte, _, to int) []byte {
+			garbage(b[to-512 : to])
+			return b
+		}},
+		"its begin was not written": {true, func(b []byte, from, _ int) []byte {
+			clear(b[from : from+4096])
+			return b
+		}},
+		"file ends within it": {true, func(b []byte, from, to int) []byte { return b[:(from+to)/2] }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			data := t.TempDir()
+			s := start(t, data)
+			s.create("c")
+			filler := strings.Repeat("z", 9000)
+			for i := range 10 {
+				s.put("c", i, map[string]any{"filler": filler})
+			}
+			s.put("c", 10, map[string]any{"word": "canary-last", "filler": filler})
+			s.kill()
+			h := &house{data: data}
+			h.damageLog(t, "canary-last", func(b []byte, at int) []byte {
+				from, to := batchAround(b, at)
+				return tc.change(b, from, to)
+			})
+			want := 11
+			if tc.lost {
+				want = 10
+			}
+			for range 2 {
+				s = start(t, data)
+				if n := s.count("c"); n != want {
+					t.Fatalf("%d points are there, want %d", n, want)
+				}
+				if got := s.corruptGroups(t); len(got) != 0 {
+					t.Fatalf("groups %d are corrupt", got)
+				}
+				s.put("c", 100, nil) // it goes on
+				want = s.count("c")
+				s.kill()
+			}
 		})
 	}
 }
