@@ -125,8 +125,12 @@ func decodeFixed(b []byte, magic uint32) (f frame, rows int, ok bool) {
 	f.bytes = le.Uint64(b[24:])
 	f.previous = le.Uint32(b[32:])
 	n := le.Uint32(b[36:])
-	ok = f.bytes%pageBytes == 0 && f.bytes <= batchBytesMax && uint64(batchBytes(int(n), 0)) <= f.bytes && f.number > 0
-	return f, int(n), ok
+	switch {
+	case f.flags > flagHead, f.flags == flagHead && n > 0, f.number == 0,
+		f.bytes%pageBytes != 0, f.bytes > batchBytesMax, f.bytes < uint64(batchBytes(int(n), 0)):
+		return f, 0, false
+	}
+	return f, int(n), true
 }
 
 // decodeTrailer reads the trailer with which b ends, the CRC of what is before

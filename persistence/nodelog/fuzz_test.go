@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"math/rand/v2"
 	"testing"
 
 	"go.etcd.io/raft/v3/raftpb"
@@ -86,6 +87,42 @@ func FuzzOpen(f *testing.F) {
 		}
 		ok(t, l.Close())
 	})
+}
+
+// The cache counts what the groups hold, and never more than its limit beside
+// the newest append.
+func TestCacheBytes(t *testing.T) {
+	const limit = 8 << 10
+	o := fuzzOptions()
+	o.CacheBytes = limit
+	l, err := Open(disk.NewMem(1), "log", o)
+	ok(t, err)
+	rng := rand.New(rand.NewPCG(1, 1))
+	for range 2000 {
+		g := l.Group(rng.Uint64N(4))
+		last, err := g.LastIndex()
+		ok(t, err)
+		a := Append{Group: g.id}
+		if rng.IntN(20) == 0 {
+			a.Start = &Position{last, 1}
+		} else if first := last + 1 - min(last-g.mu.start.Index, rng.Uint64N(5)); first <= last+1 {
+			for range 1 + rng.IntN(4) {
+				a.Entries = append(a.Entries, &raftpb.Entry{Index: new(first), Term: new(uint64(1)), Data: make([]byte, rng.IntN(900))})
+				first++
+			}
+		}
+		ok(t, l.Write([]Append{a}))
+		held := int64(0)
+		for _, id := range l.Groups() {
+			held += entriesBytes(l.Group(id).mu.recent)
+		}
+		if held != l.cache.bytes || held > limit || len(a.Entries) > 0 && len(g.mu.recent) < len(a.Entries) {
+			t.Fatalf("%d bytes are held, %d counted", held, l.cache.bytes)
+		}
+	}
+	if n := len(l.cache.queue); n > 200 {
+		t.Fatalf("%d appends in the queue", n)
+	}
 }
 
 // readGroups returns how many entries there are of each group.

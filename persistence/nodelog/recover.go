@@ -22,7 +22,6 @@ type recovery struct {
 	// crcKnown is false after a batch that is not as it was written.
 	crcKnown bool
 	tail     *block // the last batch that was acknowledged, without its bytes
-	begun    bool   // tail, or something bad before it, was seen
 	// pending is a bad batch: corrupt when a later batch turns up, else torn.
 	pending *block
 	doubt   map[uint64]bool // groups that may have had a row in an unreadable batch
@@ -108,13 +107,13 @@ func (r *recovery) meet(b *block) {
 
 // replay takes over what can be read of a batch that was acknowledged.
 func (r *recovery) replay(b *block) {
-	if b.flags&flagHead != 0 && !b.bad {
+	if b.flags == flagHead && !b.bad {
 		r.head(b)
 	}
 	for i := range b.rows {
 		r.row(b, &b.rows[i])
 	}
-	r.number, r.crcKnown, r.begun = b.number, false, true
+	r.number, r.crcKnown = b.number, false
 	tail := *b
 	tail.bytes = nil
 	r.tail = &tail
@@ -127,7 +126,7 @@ func (r *recovery) unreadable(number uint64) {
 		r.doubt[id] = true
 	}
 	r.l.mu.unknown = true
-	r.number, r.crcKnown, r.begun = number, false, true
+	r.number, r.crcKnown = number, false
 }
 
 // disown stops the groups with a row in a batch that is valid but not the one
@@ -140,32 +139,21 @@ func (r *recovery) disown(number uint64) {
 	}
 }
 
-// head takes over or compares how every group stands.
+// head takes over how every group stands. Of a group that missed a batch it is
+// all that is known; judge tells whether that is enough.
 func (r *recovery) head(b *block) {
-	groups := r.l.mu.groups
 	for rest := b.bytes[headerBytes(0):]; ; {
 		rec, err := decodeRecord(rest)
 		if err != nil || rec.kind != kindGroup {
 			break // the zeros after the last one
 		}
 		rest = rest[rec.size():]
-		s := rec.standing()
-		g := groups[rec.group]
-		switch {
-		case g == nil:
-			g = &Group{id: rec.group}
-			groups[rec.group] = g
+		s, g := rec.standing(), r.group(rec.group)
+		if g.mu.batch != s.batch {
 			g.restore(s)
-			if r.begun {
-				g.lose(errChain)
-			}
-		case g.mu.batch != s.batch || !s.lost && g.mu.last != s.last:
-			g.restore(s)
-			g.lose(errChain)
-		default:
-			g.mu.hard, g.mu.hasHard = s.hard, s.hasHard
-			g.advance(s.start)
 		}
+		g.mu.hard, g.mu.hasHard = s.hard, s.hasHard
+		g.advance(s.start)
 		delete(r.doubt, rec.group)
 		if s.lost || s.start.Index > s.last.Index {
 			g.lose(errBefore)
@@ -174,19 +162,23 @@ func (r *recovery) head(b *block) {
 	r.l.mu.unknown = false
 }
 
+func (r *recovery) group(id uint64) *Group {
+	g := r.l.mu.groups[id]
+	if g == nil {
+		g = &Group{id: id}
+		r.l.mu.groups[id] = g
+	}
+	return g
+}
+
 func (g *Group) restore(s standing) {
-	g.mu.hard, g.mu.hasHard = s.hard, s.hasHard
 	g.mu.start, g.mu.last, g.mu.batch = s.start, s.last, s.batch
 	g.mu.runs = nil
 }
 
 // row takes over the records of one row.
 func (r *recovery) row(b *block, row *row) {
-	g := r.l.mu.groups[row.group]
-	if g == nil {
-		g = &Group{id: row.group}
-		r.l.mu.groups[row.group] = g
-	}
+	g := r.group(row.group)
 	if row.previous != g.mu.batch {
 		g.lose(errChain)
 	}
@@ -327,7 +319,7 @@ func (r *recovery) renew() error {
 		return err
 	}
 	places := []int64{t.at}
-	if t.flags&flagHead != 0 {
+	if t.flags == flagHead && t.at <= int64(len(b)) {
 		l.end = 2 * int64(len(b))
 		places = []int64{0, int64(len(b))}
 	}
