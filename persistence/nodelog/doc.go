@@ -19,7 +19,7 @@
 //	         | u64 number | u64 size of the batch | u32 CRC of the batch before | u32 rows |
 //	row      | u64 group | u64 first index | u64 last index (both 0: no entries) |
 //	         | u64 number of the batch with the group's previous row, 0 = none |
-//	         | u64 offset in the batch and | u64 size of the row's records |
+//	         | u64 offset in the batch | u64 size | of its records: hard, start, entries |
 //	trailer  | row 48 ... | fixed 40 | u32 CRC of all before the trailer |
 //	         | u32 CRC of the trailer: "the CRC of the batch" |
 //
