@@ -24,6 +24,7 @@ const itemOverhead = 96
 type delta struct {
 	trees [collection.BucketEnd]*btree.BTreeG[item]
 	bytes int64 // keys, values and overhead
+	hints [collection.BucketEnd]btree.PathHint // where the writer was last
 }
 
 func (d *delta) get(bucket byte, key []byte) (value []byte, found bool) {
@@ -35,6 +36,16 @@ func (d *delta) get(bucket byte, key []byte) (value []byte, found bool) {
 	return it.value, found
 }
 
+// find is get for the writer, who often sets next to what it has just looked for.
+func (d *delta) find(bucket byte, key []byte) (value []byte, found bool) {
+	t := d.trees[bucket]
+	if t == nil {
+		return nil, false
+	}
+	it, found := t.GetHint(item{key: key}, &d.hints[bucket])
+	return it.value, found
+}
+
 // set puts it in place of what was there.
 func (d *delta) set(bucket byte, it item) (prev item, replaced bool) {
 	t := d.trees[bucket]
@@ -42,7 +53,7 @@ func (d *delta) set(bucket byte, it item) (prev item, replaced bool) {
 		t = btree.NewBTreeGOptions(itemLess, btree.Options{NoLocks: true})
 		d.trees[bucket] = t
 	}
-	prev, replaced = t.Set(it)
+	prev, replaced = t.SetHint(it, &d.hints[bucket])
 	if replaced {
 		d.bytes -= int64(len(prev.key) + len(prev.value))
 	} else {

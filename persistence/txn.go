@@ -71,7 +71,7 @@ func (t *txn) close() {
 
 // Get implements collection.Reader.
 func (t *txn) Get(bucket byte, key []byte) ([]byte, error) {
-	if value, found := t.p.active.get(bucket, key); found {
+	if value, found := t.p.active.find(bucket, key); found {
 		return value, nil
 	}
 	return t.below(bucket, key)
