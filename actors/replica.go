@@ -223,6 +223,7 @@ type replicaActor struct {
 	alone       bool // the only voter
 	flushPosted bool
 	applying    bool                 // one apply task at a time
+	appending   int                  // appends at the log writer
 	applies     []driver.Apply       // committed, in order, not yet handed to a worker
 	handed      uint64               // last index that Ready gave out to be applied
 	lastOf      map[tenant.ID]uint64 // tenant -> its last entry handed out and not yet applied
@@ -249,16 +250,15 @@ func (a *replicaActor) Receive(ctx actor.Context) {
 		return // the flush behind it does the rest, once for all that wait
 	case flush:
 		a.flushPosted = false
-		a.queue.round(a.proposeNow)
-		if !a.queue.empty() {
-			a.postFlush()
-		}
+		a.proposeRound()
 	case *readIndex:
 		a.read(m)
 	case *raftpb.Message:
 		a.driver.Step(m)
 	case *appended:
+		a.appending--
 		a.driver.AppendDone(m.append)
+		a.proposeRound()
 	case *applied:
 		a.finishApply(m)
 	case *checkpointed:
@@ -299,6 +299,23 @@ func (a *replicaActor) postFlush() {
 	if !a.flushPosted {
 		a.flushPosted = true
 		a.send(flush{})
+	}
+}
+
+// appendsMax is how many appends of one replica are on their way to the disk:
+// one that is being flushed and one that the flush behind it will take. What
+// comes meanwhile waits here and makes one entry batch, not one each.
+const appendsMax = 2
+
+// proposeRound puts one round of what waits into the log, unless the log is
+// behind; then the end of an append calls it again.
+func (a *replicaActor) proposeRound() {
+	if a.appending >= appendsMax || a.queue.empty() {
+		return
+	}
+	a.queue.round(a.proposeNow)
+	if !a.queue.empty() {
+		a.postFlush()
 	}
 }
 
@@ -346,6 +363,7 @@ func (a *replicaActor) work() {
 			break
 		}
 		for _, ap := range w.Appends {
+			a.appending++
 			a.node.writer.enqueue(ap, a.durable)
 		}
 		for _, ap := range w.Applies {
@@ -359,6 +377,8 @@ func (a *replicaActor) work() {
 	a.status.Store(&s)
 	if s.Role == driver.Leader {
 		a.settle()
+	} else {
+		a.queue.drain(a.proposeNow) // to be refused now, not after the disk
 	}
 	a.maybeStop()
 }
