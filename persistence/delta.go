@@ -23,7 +23,7 @@ const itemOverhead = 96
 // the nodes until they change, and may be read by any goroutine.
 type delta struct {
 	trees [collection.BucketEnd]*btree.BTreeG[item]
-	bytes int64 // keys, values and overhead
+	bytes int64                                // keys, values and overhead
 	hints [collection.BucketEnd]btree.PathHint // where the writer was last
 }
 
