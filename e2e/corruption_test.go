@@ -251,6 +251,22 @@ func TestCorruptStore(t *testing.T) {
 	}
 }
 
+// TestCorruptSystemGroup damages the list of tenants and keys: without it
+// nobody can be let in, so the node says so and does not start.
+func TestCorruptSystemGroup(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	s := start(t, data)
+	s.create("c")
+	s.mustStop()
+	damage(t, filepath.Join(data, "partitions", "0000.db"), func(b []byte) []byte { return b[:len(b)/2] })
+	stdout, stderr, code := run(t, bootstrapKeys, serveCommand(data).Args[1:]...)
+	lines := strings.Split(strings.TrimSpace(stderr), "\n")
+	if last := lines[len(lines)-1]; code != 1 || stdout != "" || !strings.HasPrefix(last, "waggle: read the hub's state: data_loss") {
+		t.Errorf("exit code %d, %q, %q", code, stdout, stderr)
+	}
+}
+
 func all(b []byte, text string) (at []int) {
 	for from := 0; ; {
 		i := bytes.Index(b[from:], []byte(text))

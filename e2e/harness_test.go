@@ -47,7 +47,7 @@ func TestMain(m *testing.M) {
 		defer os.RemoveAll(dir)
 		if binary = os.Getenv("WAGGLE_BIN"); binary == "" {
 			binary = filepath.Join(dir, "waggle")
-			build := exec.Command("go", "build", "-o", binary, "..")
+			build := exec.Command("go", "build", "-trimpath", "-o", binary, "..")
 			build.Stderr = os.Stderr
 			if err := build.Run(); err != nil {
 				fmt.Fprintln(os.Stderr, "build the binary:", err)
@@ -154,8 +154,8 @@ func launch(t testing.TB, data string, cmd *exec.Cmd) (*server, error) {
 		}
 		s.http, s.qdrant = "http://"+m[1], "http://"+m[2]
 		return s, nil
-	case <-time.After(time.Minute):
-		return nil, errors.New("not ready after a minute")
+	case <-time.After(10 * time.Minute): // `make run` may have to compile everything
+		return nil, errors.New("not ready after 10 minutes")
 	}
 }
 
@@ -178,7 +178,7 @@ func tail(s string, n int) string {
 
 // kill ends the process as a power cut would, for the process.
 func (s *server) kill() {
-	_ = s.cmd.Process.Kill()
+	s.signal(syscall.SIGKILL)
 	<-s.exited
 }
 
@@ -189,7 +189,15 @@ func (s *server) stop() int {
 	return s.cmd.ProcessState.ExitCode()
 }
 
-func (s *server) terminate() { _ = s.cmd.Process.Signal(syscall.SIGTERM) }
+func (s *server) terminate() { s.signal(syscall.SIGTERM) }
+
+func (s *server) signal(sig syscall.Signal) {
+	if a := s.cmd.SysProcAttr; a != nil && a.Setpgid {
+		_ = syscall.Kill(-s.cmd.Process.Pid, sig)
+		return
+	}
+	_ = s.cmd.Process.Signal(sig)
+}
 
 // mustStop is stop for tests that need everything in the stores.
 func (s *server) mustStop() {

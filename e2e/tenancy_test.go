@@ -181,63 +181,108 @@ func TestRevokedKey(t *testing.T) {
 	s.must("GET", "/collections/c", nil)
 }
 
-// TestDeletedTenant is unreadable at once. Its bytes go in the background:
-// from the stores without a restart, from the log with its segments.
+// TestDeletedTenant is unreadable at once, and its data goes in the background:
+// when the tenant's record is gone, so is the data.
 func TestDeletedTenant(t *testing.T) {
 	t.Parallel()
-	data := t.TempDir()
-	cmd := serveCommand(data)
-	cmd.Env = append(cmd.Env, busyDisk...)
-	s, err := launch(t, data, cmd)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := start(t, t.TempDir())
 	id, gone := s.newTenant("gone", "READ_WRITE")
-	const canary = "canary-of-the-deleted-tenant"
 	gone.create("c")
-	for from := 0; from < 3000; from += 1000 {
-		var batch []any
-		for i := range 1000 {
-			batch = append(batch, point(from+i, map[string]any{"secret": fmt.Sprintf("%s-%d", canary, from+i)}))
-		}
-		gone.must("PUT", "/collections/c/points?wait=true", map[string]any{"points": batch})
-	}
-	eventually(t, 20*time.Second, func() error {
-		if n := occurrences(t, filepath.Join(data, "partitions"), canary); n == 0 {
-			return fmt.Errorf("no checkpoint yet: the test would test nothing")
-		}
-		return nil
-	})
+	gone.must("PUT", "/collections/c/points?wait=true", manyPoints(5000))
 	if a := s.operator().callMain("DELETE", "/api/v1/tenants/"+id, nil); a.status != http.StatusOK {
 		t.Fatalf("delete: %d %s", a.status, a.body)
 	}
-	if a := gone.call("POST", "/collections/c/points/scroll", map[string]any{}); a.status != http.StatusUnauthorized || bytes.Contains(a.body, []byte(canary)) {
-		t.Errorf("the tenant reads after its deletion: %d %s", a.status, a.body)
+	for _, u := range []user{gone, {s, ""}} {
+		if a := u.call("POST", "/collections/c/points/scroll", map[string]any{}); a.status != http.StatusUnauthorized {
+			t.Errorf("a deleted tenant reads: %d %s", a.status, a.body)
+		}
+	}
+	if a := s.operator().callMain("POST", "/api/v1/access-keys", map[string]any{"tenant_id": id, "permission": "ADMIN"}); a.status < 400 || a.status >= 500 {
+		t.Errorf("a new key for a deleted tenant: %d %s", a.status, a.body)
 	}
 	eventually(t, 20*time.Second, func() error {
-		a := s.operator().callMain("GET", "/api/v1/tenants", nil)
-		if bytes.Contains(a.body, []byte(id)) {
-			return fmt.Errorf("the tenant's record is still there: %s", a.body)
+		if a := s.operator().callMain("GET", "/api/v1/tenants", nil); bytes.Contains(a.body, []byte(id)) {
+			return fmt.Errorf("the record is still there: %s", a.body)
 		}
 		return nil
 	})
 	s.must("GET", "/collections", nil)
-	t.Logf("canaries left: %d in stores, %d in the log", occurrences(t, filepath.Join(data, "partitions"), canary), occurrences(t, filepath.Join(data, "log"), canary))
 }
 
-// occurrences counts text in the files below dir.
-func occurrences(t *testing.T, dir, text string) (n int) {
-	t.Helper()
-	paths, err := filepath.Glob(filepath.Join(dir, "*"))
+// TestDeletedTenantAcrossKill kills the server right after the answer.
+func TestDeletedTenantAcrossKill(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	s := start(t, data)
+	id, gone := s.newTenant("gone", "READ_WRITE")
+	gone.create("c")
+	gone.must("PUT", "/collections/c/points?wait=true", manyPoints(5000))
+	if a := s.operator().callMain("DELETE", "/api/v1/tenants/"+id, nil); a.status != http.StatusOK {
+		t.Fatalf("delete: %d %s", a.status, a.body)
+	}
+	s.kill()
+	s = start(t, data)
+	if a := (user{s, gone.key}).call("GET", "/collections/c", nil); a.status != http.StatusUnauthorized {
+		t.Errorf("a deleted tenant reads after a restart: %d %s", a.status, a.body)
+	}
+	eventually(t, 20*time.Second, func() error {
+		if a := s.operator().callMain("GET", "/api/v1/tenants", nil); bytes.Contains(a.body, []byte(id)) {
+			return fmt.Errorf("the deletion does not go on: %s", a.body)
+		}
+		return nil
+	})
+}
+
+// TestSpaceIsReused fills and deletes a collection again and again: the bytes
+// of what was deleted make room for what comes.
+func TestSpaceIsReused(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	cmd := serveCommand(data)
+	cmd.Env = append(cmd.Env, "WAGGLE_STORAGE_CHECKPOINT_INTERVAL=50ms")
+	s, err := launch(t, data, cmd)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range paths {
-		raw, err := os.ReadFile(path)
+	stored := func() (bytes int64) {
+		t.Helper()
+		paths, err := filepath.Glob(filepath.Join(data, "partitions", "*.db"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		n += bytes.Count(raw, []byte(text))
+		for _, path := range paths {
+			if info, err := os.Stat(path); err == nil {
+				bytes += info.Size()
+			}
+		}
+		return bytes
 	}
-	return n
+	settled := func() {
+		t.Helper()
+		eventually(t, 20*time.Second, func() error {
+			if n := s.deltaBytes(); n != 0 {
+				return fmt.Errorf("%d bytes are in no store", n)
+			}
+			return nil
+		})
+	}
+	batch := strings.ReplaceAll(manyPoints(2000), `[1,2,3,4]`, `[1,2,3,4],"payload":{"filler":"`+strings.Repeat("x", 1000)+`"}`)
+	empty := stored()
+	var once int64
+	for round := range 8 {
+		s.create("c")
+		s.must("PUT", "/collections/c/points?wait=true", batch)
+		settled()
+		if round == 0 {
+			once = stored() - empty
+		}
+		s.must("DELETE", "/collections/c", nil)
+		settled()
+	}
+	if grown := stored() - empty; grown > 4*once {
+		t.Errorf("8 rounds take %d bytes, one takes %d", grown, once)
+	}
+	if once < 2000*1000 {
+		t.Errorf("one round takes %d bytes: the test tests nothing", once)
+	}
 }
