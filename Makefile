@@ -52,7 +52,7 @@ sim: ## the simulation over SEEDS seeds
 
 .PHONY: kill9
 kill9: ## kill -9 under load, KILLS times
-	@go test -count=1 ./e2e -run TestKill9 -kills $(KILLS) -timeout 20m -v | grep -v '^=== '
+	@go test -count=1 ./e2e -run TestKill -kills $(KILLS) -timeout 20m -v | grep -v '^=== '
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME each (default 10s)
@@ -76,7 +76,7 @@ format: $(TOOLS)/.built ## format the tree
 ci: test test-race sim kill9 ## everything
 
 .PHONY: bench
-bench: ## the figures of the README
+bench: ## what this machine reaches
 	@./scripts/bench.sh
 
 $(TOOLS)/.built: tools.mod tools.sum

@@ -69,8 +69,11 @@ func TestNoSecrets(t *testing.T) {
 		t.Errorf("revoke: %d %s", a.status, a.body)
 	}
 	for _, args := range [][]string{
-		{"tenants", "list"}, {"keys", "list"}, {"keys", "list", "--json"},
-		{"tenants", "list", "--operator-key", tenant}, {"tenants", "list", "--operator-key", made.Key},
+		{"tenants", "list"},
+		{"keys", "list"},
+		{"keys", "list", "--json"},
+		{"tenants", "list", "--operator-key", tenant},
+		{"tenants", "list", "--operator-key", made.Key},
 		{"tenants", "list", "--operator-key", secrets["malformed key"]},
 	} {
 		stdout, stderr, _ := run(t, []string{"WAGGLE_URL=" + s.http, "WAGGLE_OPERATOR_KEY=" + operator}, args...)
