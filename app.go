@@ -36,7 +36,7 @@ func serve(ctx context.Context, c Config) error {
 	}
 	ctx, cancel := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer cancel()
-	tuneMemory()
+	tuneRuntime()
 	app := fx.New(
 		fx.NopLogger,
 		fx.StartTimeout(startTimeout), fx.StopTimeout(stopTimeout),

@@ -5,6 +5,7 @@ cd "$(dirname "$0")/.."
 echo "== $(uptime)"
 lscpu | sed -n 's/^Model name: *//p;s/^CPU(s): */CPUs: /p'
 go test -run '^$' -bench 'Scan|Search' -benchtime 2s ./index/...
-go test -run '^$' -bench 'DurableWrites' -benchtime 5s ./grains
+# as `waggle serve` sets itself up
+GOGC=300 GOMAXPROCS=$(($(nproc) + 2)) go test -run '^$' -bench 'DurableWrites' -benchtime 5x ./grains
 go test -run '^$' -bench . -benchtime 3x -timeout 20m ./e2e
 echo "== $(uptime)"
