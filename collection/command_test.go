@@ -177,7 +177,7 @@ func FuzzDecodeRows(f *testing.F) {
 	f.Add([]byte{1, 1, 'a', 1, 0, 0, 0, 'n'})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s := newMemStore()
-		for bucket := range byte(BucketEnd) {
+		for bucket := range BucketEnd {
 			for row := range byte(5) {
 				s.buckets[bucket][string([]byte{row})] = b
 				s.buckets[bucket][string(collectionKey(row, 1))] = b

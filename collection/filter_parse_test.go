@@ -153,8 +153,13 @@ func TestFilterLimits(t *testing.T) {
 // Filters that code made without ParseFilter are checked as well.
 func TestValidateFilterMadeByCode(t *testing.T) {
 	for _, c := range []Condition{
-		Field{nil, MatchInt(1)}, Field{Path{{kind: stepEach}}, MatchInt(1)}, Field{Key: Path{{key: "a"}}},
-		ValuesCount{}, IsEmpty{}, IsNull{}, Nested{},
+		Field{nil, MatchInt(1)},
+		Field{Path{{kind: stepEach}}, MatchInt(1)},
+		Field{Key: Path{{key: "a"}}},
+		ValuesCount{},
+		IsEmpty{},
+		IsNull{},
+		Nested{},
 	} {
 		f := &Filter{MinShould: &MinShould{Conditions: []Condition{c}}}
 		if err := f.Validate(DefaultLimits()); CodeOf(err) != InvalidArgument {

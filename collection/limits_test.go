@@ -47,7 +47,9 @@ func TestConfigValidate(t *testing.T) {
 		wantError(t, c.Validate(l), InvalidArgument, ReasonValidation)
 	}
 	for _, c := range []Config{
-		config(4, Manhattan, nil), {}, {Vectors: []VectorParams{{Name: "a", Size: 1, Distance: Dot}}},
+		config(4, Manhattan, nil),
+		{},
+		{Vectors: []VectorParams{{Name: "a", Size: 1, Distance: Dot}}},
 		{Vectors: make([]VectorParams, 2)},
 	} {
 		wantError(t, c.Validate(l), Unimplemented, ReasonNone)

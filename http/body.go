@@ -49,7 +49,7 @@ func (r *request) readBody() error {
 		switch {
 		case len(buf) > limit:
 			return errTooLarge(limit)
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			r.body, r.bodyDone = buf, true
 			return nil
 		case err != nil:

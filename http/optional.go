@@ -53,16 +53,3 @@ func (s *scanner) float32To(dst **float32) error {
 	}
 	return err
 }
-
-// strings reads a list of strings.
-func (s *scanner) strings() ([]string, error) {
-	list := []string{}
-	err := s.array(func() error {
-		b, err := s.str()
-		if err == nil {
-			list = append(list, string(b))
-		}
-		return err
-	})
-	return list, err
-}

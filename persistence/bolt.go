@@ -218,7 +218,7 @@ func (s *boltStore) Commit(m Meta, changes iter.Seq[Change]) error {
 					return err
 				}
 			}
-			return w.write(Change{Bucket: collection.BucketMeta, Key: metaKey, Value: appendMeta(nil, m)})
+			return w.write(Change{Bucket: collection.BucketMeta, Key: metaKey, Value: encodeMeta(m)})
 		})
 	})
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 )
 
 func FuzzMeta(f *testing.F) {
-	f.Add(appendMeta(nil, Meta{}))
-	f.Add(appendMeta(nil, Meta{Applied: 1, Term: 2, ConfState: []byte("conf"), Digest: [16]byte{3}, MaxVersion: 4}))
+	f.Add(encodeMeta(Meta{}))
+	f.Add(encodeMeta(Meta{Applied: 1, Term: 2, ConfState: []byte("conf"), Digest: [16]byte{3}, MaxVersion: 4}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := decodeMeta(b)
 		if err != nil {
@@ -22,7 +22,7 @@ func FuzzMeta(f *testing.F) {
 			}
 			return
 		}
-		if again := appendMeta(nil, m); !bytes.Equal(again, b) {
+		if again := encodeMeta(m); !bytes.Equal(again, b) {
 			t.Errorf("%x became %x", b, again)
 		}
 	})
@@ -47,10 +47,10 @@ func FuzzUnseal(f *testing.F) {
 
 func FuzzImage(f *testing.F) {
 	s := &memState{meta: Meta{Applied: 9, ConfState: []byte("conf")}, data: new(delta)}
-	f.Add(appendImage(nil, s))
+	f.Add(encodeImage(s))
 	s.data.apply(put(2, "a", "1"))
 	s.data.apply(put(8, "b", "22"))
-	f.Add(appendImage(nil, s))
+	f.Add(encodeImage(s))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) >= crcBytes { // fuzz what lies behind the checksum
 			b = resealed(b)
@@ -62,7 +62,7 @@ func FuzzImage(f *testing.F) {
 			}
 			return
 		}
-		again, err := decodeImage(appendImage(nil, s))
+		again, err := decodeImage(encodeImage(s))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,10 +12,10 @@ const (
 	imageRecord = 1 + 4 + 4 // bytes of a record before its key
 )
 
-// appendImage appends the memory store's image, drawn in the package comment.
-func appendImage(dst []byte, s *memState) []byte {
-	start := len(dst)
-	meta := appendMeta(nil, s.meta)
+// encodeImage is the memory store's image, drawn in the package comment.
+func encodeImage(s *memState) []byte {
+	var dst []byte
+	meta := encodeMeta(s.meta)
 	dst = append(dst, imageMagic...)
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(meta)))
 	dst = append(dst, meta...)
@@ -30,10 +30,10 @@ func appendImage(dst []byte, s *memState) []byte {
 		dst = append(dst, c.Value...)
 	}
 	binary.LittleEndian.PutUint64(dst[countAt:], count)
-	return binary.LittleEndian.AppendUint32(dst, crc32.Checksum(dst[start:], castagnoli))
+	return binary.LittleEndian.AppendUint32(dst, crc32.Checksum(dst, castagnoli))
 }
 
-// decodeImage is the inverse of appendImage. The state keeps b.
+// decodeImage is the inverse of encodeImage. The state keeps b.
 func decodeImage(b []byte) (*memState, error) {
 	if len(b) < len(imageMagic)+4+8+crcBytes || string(b[:len(imageMagic)]) != imageMagic {
 		return nil, corrupt("image of %d bytes does not begin as one", len(b))

@@ -77,7 +77,7 @@ func (s *memStore) Commit(m Meta, changes iter.Seq[Change]) error {
 	for c := range changes {
 		next.data.apply(c)
 	}
-	if err := s.save(appendImage(nil, next)); err != nil {
+	if err := s.save(encodeImage(next)); err != nil {
 		s.err = fmt.Errorf("commit to store %s: %w", s.name, err)
 		return s.err
 	}

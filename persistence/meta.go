@@ -19,9 +19,9 @@ const (
 	metaFixed   = 1 + 8 + 8 + 16 + 8 + 4 // bytes before the conf state
 )
 
-// appendMeta appends the encoded m to dst. The format is drawn in the package comment.
-func appendMeta(dst []byte, m Meta) []byte {
-	dst = slices.Grow(dst, metaFixed+len(m.ConfState))
+// encodeMeta encodes m. The format is drawn in the package comment.
+func encodeMeta(m Meta) []byte {
+	dst := make([]byte, 0, metaFixed+len(m.ConfState))
 	dst = append(dst, metaVersion)
 	dst = binary.LittleEndian.AppendUint64(dst, m.Applied)
 	dst = binary.LittleEndian.AppendUint64(dst, m.Term)
@@ -31,7 +31,7 @@ func appendMeta(dst []byte, m Meta) []byte {
 	return append(dst, m.ConfState...)
 }
 
-// decodeMeta is the inverse of appendMeta. It keeps nothing of b.
+// decodeMeta is the inverse of encodeMeta. It keeps nothing of b.
 func decodeMeta(b []byte) (Meta, error) {
 	if len(b) < metaFixed {
 		return Meta{}, corrupt("meta record of %d bytes", len(b))
