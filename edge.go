@@ -7,7 +7,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/fx"
-	"golang.org/x/term"
 
 	"github.com/hivehub/waggle/actors"
 	"github.com/hivehub/waggle/cli"
@@ -91,8 +90,9 @@ func announce(c Config, d *dataDir, l *listeners, k *firstKeys, log *slog.Logger
 	if l.qdrant != nil {
 		qdrant = l.qdrant.Addr().String()
 	}
-	if term.IsTerminal(int(os.Stderr.Fd())) {
-		fmt.Fprintf(os.Stderr, "\nTry it, with KEY set to a tenant key:\n  curl -H \"api-key: $KEY\" http://%s/qdrant/collections\n\n", l.main.Addr())
+	if c.Log.Format == "text" { // whoever reads JSON is no one who tries things
+		fmt.Fprintf(os.Stderr, "\nWaggle answers on http://%s (Qdrant's API also on %s). With KEY set to a tenant key:\n\n"+
+			"  curl -H \"api-key: $KEY\" http://%s/qdrant/collections\n\n", l.main.Addr(), qdrant, l.main.Addr())
 	}
 	_, err := fmt.Printf("waggle ready http=%s qdrant=%s data=%s\n", l.main.Addr(), qdrant, c.DataDir)
 	return err

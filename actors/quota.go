@@ -46,6 +46,7 @@ type Quotas struct {
 type quota struct {
 	pid    *actor.PID
 	gone   chan struct{} // closed when the actor stops
+	used   atomic.Int64  // Unix nanoseconds of the last write that asked
 	answer atomic.Pointer[quotaAnswer]
 }
 
@@ -73,6 +74,7 @@ func (q *Quotas) Limits(ctx context.Context, id tenant.ID) (tenant.Limits, error
 	if err != nil {
 		return tenant.Limits{}, err
 	}
+	t.used.Store(time.Now().UnixNano())
 	if a := t.answer.Load(); a != nil {
 		age := time.Since(a.at)
 		if age > q.options.TTL {
@@ -108,6 +110,30 @@ func (q *Quotas) Forget(id tenant.ID) {
 	if t != nil {
 		q.system.Root.Poison(t.pid)
 	}
+}
+
+// Sweep ends the actors of tenants that have not written for as long as limits
+// are good, so that there are as many as active tenants.
+func (q *Quotas) Sweep() {
+	limit := time.Now().Add(-q.options.TTL - q.options.Grace).UnixNano()
+	q.mu.Lock()
+	var idle []tenant.ID
+	for id, t := range q.mu.tenants {
+		if used := t.used.Load(); used != 0 && used < limit {
+			idle = append(idle, id)
+		}
+	}
+	q.mu.Unlock()
+	for _, id := range idle {
+		q.Forget(id)
+	}
+}
+
+// Active is how many tenants have a quota actor.
+func (q *Quotas) Active() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.mu.tenants)
 }
 
 // Stop ends the actors and waits for questions under way.

@@ -52,6 +52,11 @@ func TestActivateWritePassivateReactivate(t *testing.T) {
 		if k.client.Active() != 0 || k.client.IndexBytes() != 0 {
 			t.Fatalf("after 2 idle minutes %d grains are active", k.client.Active())
 		}
+		time.Sleep(time.Hour) //nolint:forbidigo // fake time
+		synctest.Wait()
+		if n := k.Quotas.Active(); n != 0 {
+			t.Fatalf("%d quota actors for tenants that are idle", n)
+		}
 		_, err := k.client.Write(ctx, k.tenant, "c", collection.Write{Delete: &collection.Selection{IDs: []collection.PointID{collection.NumID(1)}}}, collection.WriteOptions{Wait: true})
 		if err != nil {
 			t.Fatal(err)

@@ -108,6 +108,7 @@ func (c *Client) sweep() {
 		select {
 		case <-every.C:
 			c.Sweep()
+			c.options.Quotas.Sweep()
 		case <-c.background.Done():
 			return
 		}
