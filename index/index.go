@@ -5,6 +5,7 @@
 package index
 
 import (
+	"cmp"
 	"context"
 	"errors"
 )
@@ -33,6 +34,18 @@ type Hit struct {
 	Label    uint64
 	Slot     uint32
 	Distance float32
+}
+
+// Compare orders hits by distance, then label. Distances are numbers here.
+func (h Hit) Compare(other Hit) int {
+	switch {
+	case h.Distance < other.Distance:
+		return -1
+	case h.Distance > other.Distance:
+		return 1
+	default:
+		return cmp.Compare(h.Label, other.Label)
+	}
 }
 
 // Query is one search. Vector has the index's dimension. Allow, when not nil,

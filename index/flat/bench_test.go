@@ -42,7 +42,7 @@ func benchmarkScan(b *testing.B, n, dim int, metric index.Metric) {
 	}
 	add := func() {
 		start := time.Now()
-		for number, c := range v.(*view).chunks {
+		for number, c := range v.(*View).chunks {
 			rows := min(len(c.slots), n-number*len(c.slots))
 			sink += bandwidth.Sum(c.vectors[:rows*dim])
 		}

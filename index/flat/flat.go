@@ -15,8 +15,10 @@ import (
 	"math"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/hivehub/waggle/index"
+	"github.com/hivehub/waggle/index/distance"
 )
 
 // Index is an exact index. The writing methods belong to one goroutine.
@@ -27,11 +29,12 @@ type Index struct {
 
 	// The writer's own.
 	chunks  []*chunk
-	used    uint32 // slots given out so far, freed ones included
-	live    int    // vectors, including changes not yet published
-	pending uint64 // sequence number of the next Publish
-	changed bool   // since the last Publish
-	freed   []uint32
+	rows    []unsafe.Pointer // see state
+	used    uint32           // slots given out so far, freed ones included
+	live    int              // vectors, including changes not yet published
+	pending uint64           // sequence number of the next Publish
+	changed bool             // since the last Publish
+	freed   []freedSlot
 	oldest  uint64 // a lower bound of the oldest sequence number a view can have
 
 	bytes atomic.Int64
@@ -50,6 +53,13 @@ type state struct {
 	live   int
 	slots  uint32
 	chunks []*chunk
+	rows   []unsafe.Pointer // where the vectors of each chunk begin
+}
+
+// freedSlot may hold another vector once no view is older than since.
+type freedSlot struct {
+	slot  uint32
+	since uint64
 }
 
 // New returns an empty index for vectors of dim values.
@@ -79,14 +89,26 @@ func (x *Index) Add(label uint64, vector []float32) (uint32, error) {
 
 // Remove implements index.Index.
 func (x *Index) Remove(slot uint32) {
+	x.Hide(slot)
+	x.freed = append(x.freed, freedSlot{slot, x.pending})
+}
+
+// Hide is a Remove after which the slot stays taken until Free: an index that
+// is built over this one still refers to it.
+func (x *Index) Hide(slot uint32) {
 	if slot >= x.used {
 		panic(fmt.Sprintf("BUG: flat: remove of slot %d of %d", slot, x.used))
 	}
 	c, row := x.at(slot)
 	c.slots[row].hide(x.pending)
-	x.freed = append(x.freed, slot)
 	x.live--
 	x.changed = true
+}
+
+// Free gives back a hidden slot. It is used again after the next Publish, once
+// the views that are there now are released.
+func (x *Index) Free(slot uint32) {
+	x.freed = append(x.freed, freedSlot{slot, x.pending})
 }
 
 // Publish implements index.Index.
@@ -96,17 +118,20 @@ func (x *Index) Publish() {
 	}
 	x.changed = false
 	x.mu.Lock()
-	x.mu.published = state{seq: x.pending, live: x.live, slots: x.used, chunks: x.chunks}
+	x.mu.published = state{seq: x.pending, live: x.live, slots: x.used, chunks: x.chunks, rows: x.rows}
 	x.mu.Unlock()
 	x.pending++
 }
 
 // View implements index.Index.
-func (x *Index) View() index.View {
+func (x *Index) View() index.View { return x.Pin() }
+
+// Pin is View for those who need more of it than index.View.
+func (x *Index) Pin() *View {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.mu.pins.add(x.mu.published.seq)
-	return &view{state: x.mu.published, index: x}
+	return &View{state: x.mu.published, index: x}
 }
 
 // Bytes implements index.Index.
@@ -116,15 +141,13 @@ func (x *Index) Bytes() int64 { return x.bytes.Load() }
 // held, else a new one.
 func (x *Index) takeSlot() (uint32, error) {
 	if len(x.freed) > 0 {
-		slot := x.freed[0]
-		c, row := x.at(slot)
-		hidden := c.slots[row].died.Load()
-		if hidden > x.oldest {
-			x.oldest = x.oldestView()
+		f := x.freed[0]
+		if f.since > x.oldest {
+			x.oldest = x.Oldest()
 		}
-		if hidden <= x.oldest {
+		if f.since <= x.oldest {
 			x.freed = x.freed[1:]
-			return slot, nil
+			return f.slot, nil
 		}
 	}
 	if x.used == math.MaxUint32 {
@@ -136,9 +159,9 @@ func (x *Index) takeSlot() (uint32, error) {
 	return slot, nil
 }
 
-// oldestView is the sequence number of the oldest view there is, or of the
-// next one when there is none.
-func (x *Index) oldestView() uint64 {
+// Oldest is the sequence number of the oldest view, or of the next one when
+// there is none. Any goroutine may ask.
+func (x *Index) Oldest() uint64 {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if len(x.mu.pins) > 0 {
@@ -163,16 +186,27 @@ func (x *Index) at(slot uint32) (*chunk, int) {
 // is complete, and later changes are not theirs to see.
 func (x *Index) makeRoom(slot uint32) {
 	whole := 1 << x.shift
-	switch number := int(slot >> x.shift); {
+	number := int(slot >> x.shift)
+	switch {
 	case slot == 0:
-		x.chunks = []*chunk{newChunk(min(firstRows, whole), x.dim)}
+		x.add(newChunk(min(firstRows, whole), x.dim))
 	case number == len(x.chunks):
-		x.chunks = append(x.chunks, newChunk(whole, x.dim))
+		x.add(newChunk(whole, x.dim))
 	case number == 0 && int(slot) == len(x.chunks[0].slots):
+		grown := x.chunks[0].grown(x.dim)
 		x.bytes.Add(-x.chunks[0].bytes())
-		x.chunks = []*chunk{x.chunks[0].grown(x.dim)}
-	default:
-		return
+		x.chunks, x.rows = nil, nil
+		x.add(grown)
 	}
-	x.bytes.Add(x.chunks[slot>>x.shift].bytes())
+}
+
+func (x *Index) add(c *chunk) {
+	x.chunks = append(x.chunks, c)
+	x.rows = append(x.rows, unsafe.Pointer(&c.vectors[0]))
+	x.bytes.Add(c.bytes())
+}
+
+// Rows are the vectors by slot, for the writer, unpublished ones included.
+func (x *Index) Rows() distance.Rows {
+	return distance.Rows{Chunks: x.rows, Shift: uint(x.shift), Stride: 4 * x.dim}
 }

@@ -1,7 +1,6 @@
 package flat
 
 import (
-	"cmp"
 	"math"
 	"slices"
 
@@ -34,7 +33,7 @@ func (n *nearest) offer(h index.Hit) {
 		}
 		return
 	}
-	if compare(h, n.hits[0]) < 0 {
+	if h.Compare(n.hits[0]) < 0 {
 		n.hits[0] = h
 		n.sink(0)
 		n.limit = n.hits[0].Distance
@@ -50,10 +49,10 @@ func (n *nearest) sink(i int) {
 		if child >= len(hits) {
 			break
 		}
-		if right := child + 1; right < len(hits) && compare(hits[right], hits[child]) > 0 {
+		if right := child + 1; right < len(hits) && hits[right].Compare(hits[child]) > 0 {
 			child = right
 		}
-		if compare(hits[child], h) <= 0 {
+		if hits[child].Compare(h) <= 0 {
 			break
 		}
 		hits[i] = hits[child]
@@ -64,18 +63,6 @@ func (n *nearest) sink(i int) {
 
 // sorted ends the search: the hits, nearest first.
 func (n *nearest) sorted() []index.Hit {
-	slices.SortFunc(n.hits, compare)
+	slices.SortFunc(n.hits, index.Hit.Compare)
 	return n.hits
-}
-
-// compare orders hits by distance, then label. Distances are numbers here.
-func compare(a, b index.Hit) int {
-	switch {
-	case a.Distance < b.Distance:
-		return -1
-	case a.Distance > b.Distance:
-		return 1
-	default:
-		return cmp.Compare(a.Label, b.Label)
-	}
 }

@@ -12,21 +12,21 @@ import (
 // checkEvery is the number of slots between two looks at the context.
 const checkEvery = 1024
 
-// view is a state pinned in its index.
-type view struct {
+// View is a state pinned in its index.
+type View struct {
 	state
 	index    *Index
 	released atomic.Bool
 }
 
 // Len implements index.View.
-func (v *view) Len() int { return v.live }
+func (v *View) Len() int { return v.live }
 
 // Slots implements index.View.
-func (v *view) Slots() uint32 { return v.slots }
+func (v *View) Slots() uint32 { return v.slots }
 
 // Label implements index.View.
-func (v *view) Label(slot uint32) (uint64, bool) {
+func (v *View) Label(slot uint32) (uint64, bool) {
 	c, row, ok := v.find(slot)
 	if !ok {
 		return 0, false
@@ -35,7 +35,7 @@ func (v *view) Label(slot uint32) (uint64, bool) {
 }
 
 // Vector implements index.View.
-func (v *view) Vector(slot uint32) []float32 {
+func (v *View) Vector(slot uint32) []float32 {
 	c, row, ok := v.find(slot)
 	if !ok {
 		return nil
@@ -43,15 +43,37 @@ func (v *view) Vector(slot uint32) []float32 {
 	return c.vector(row, v.index.dim)
 }
 
+// Sees reports whether the view has a vector in a slot below Slots.
+func (v *View) Sees(slot uint32) bool { return v.slot(slot).visible(v.seq) }
+
+// RemovedBy reports whether the vector in a slot below Slots is removed for the
+// views at the sequence number and after, published or not.
+func (v *View) RemovedBy(slot uint32, seq uint64) bool { return v.slot(slot).died.Load() <= seq }
+
+// Removed reports whether the vector in a slot below Slots is removed at all.
+func (v *View) Removed(slot uint32) bool { return v.RemovedBy(slot, alive-1) }
+
+// Rows are the vectors by slot, for slots that are in the view.
+func (v *View) Rows() distance.Rows {
+	return distance.Rows{Chunks: v.rows, Shift: uint(v.index.shift), Stride: 4 * v.index.dim}
+}
+
 // Release implements index.View.
-func (v *view) Release() {
+func (v *View) Release() {
 	if !v.released.Swap(true) {
 		v.index.unpin(v.seq)
 	}
 }
 
+func (v *View) slot(slot uint32) *slot {
+	return &v.chunks[slot>>v.index.shift].slots[slot&(1<<v.index.shift-1)]
+}
+
+// Released reports whether the view has ended.
+func (v *View) Released() bool { return v.released.Load() }
+
 // find returns the place of a slot and whether its vector is in the view.
-func (v *view) find(slot uint32) (*chunk, int, bool) {
+func (v *View) find(slot uint32) (*chunk, int, bool) {
 	if slot >= v.slots {
 		return nil, 0, false
 	}
@@ -60,7 +82,7 @@ func (v *view) find(slot uint32) (*chunk, int, bool) {
 }
 
 // Search implements index.View.
-func (v *view) Search(ctx context.Context, q *index.Query, dst []index.Hit) ([]index.Hit, error) {
+func (v *View) Search(ctx context.Context, q *index.Query, dst []index.Hit) ([]index.Hit, error) {
 	if v.released.Load() {
 		panic("BUG: flat: search in a released view")
 	}

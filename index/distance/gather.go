@@ -1,0 +1,98 @@
+package distance
+
+import "unsafe"
+
+// Rows are rows of equal size that lie in chunks and are addressed by number:
+// the shape of memory that grows without moving. The chunks hold no pointers.
+type Rows struct {
+	Chunks []unsafe.Pointer // where each chunk of 1<<Shift rows begins
+	Shift  uint
+	Stride int // bytes from one row to the next
+}
+
+// At is the place of a row.
+func (r *Rows) At(number uint32) unsafe.Pointer {
+	return unsafe.Add(r.Chunks[number>>r.Shift], int(number&(1<<r.Shift-1))*r.Stride)
+}
+
+// Floats is the row as float32 values.
+func (r *Rows) Floats(number uint32, dim int) []float32 {
+	return unsafe.Slice((*float32)(r.At(number)), dim)
+}
+
+// Codes are rows of unsigned bytes. Behind the values each row has an int32,
+// its Bias. Memory is readable for CodeBlock bytes behind the last row: kernels
+// read whole blocks, and what they read too much meets the query's zeros.
+type Codes struct {
+	Rows
+	Bias  int  // offset of the bias in a row, a multiple of four
+	Twice bool // see CodeGather
+}
+
+// CodeBlock is the number of values that kernels compare at a time.
+const CodeBlock = 64
+
+// CodeQuery is what codes are compared with: signed bytes, with zeros up to a
+// whole number of blocks, and a constant.
+type CodeQuery struct {
+	Values []int8
+	Base   int32
+}
+
+// CodeGather sets out[i] to
+//
+//	Base + Bias of the row - dot product of query and row (two of them if Twice)
+//
+// for the row of the i-th number. The sums are of 32 bits and wrap around;
+// only the result is rounded, to float32. While it compares a row it fetches
+// those that follow.
+func CodeGather(q *CodeQuery, c *Codes, numbers []uint32, out []float32) {
+	if len(out) < len(numbers) || len(q.Values) == 0 || len(q.Values)%CodeBlock != 0 {
+		panic("BUG: distance: short output or query of codes")
+	}
+	if len(numbers) > 0 {
+		codeGather(codeLevel, q, c, numbers, out)
+	}
+}
+
+// L2Gather sets out[i] to the squared Euclidean distance of query and the row
+// of the i-th number, fetching rows ahead.
+func L2Gather(query []float32, rows *Rows, numbers []uint32, out []float32) {
+	gather(query, rows, numbers, out, L2Many)
+}
+
+// DotGather is L2Gather for the dot product.
+func DotGather(query []float32, rows *Rows, numbers []uint32, out []float32) {
+	gather(query, rows, numbers, out, DotMany)
+}
+
+// ahead is how many rows of floats are fetched before they are compared.
+const ahead = 3
+
+func gather(query []float32, rows *Rows, numbers []uint32, out []float32, many func(query, rows, out []float32)) {
+	for i := range min(ahead, len(numbers)) {
+		Prefetch(rows.At(numbers[i]), 4*len(query))
+	}
+	for i, number := range numbers {
+		if next := i + ahead; next < len(numbers) {
+			Prefetch(rows.At(numbers[next]), 4*len(query))
+		}
+		many(query, rows.Floats(number, len(query)), out[i:i+1])
+	}
+}
+
+// codeGatherReference is what the kernels are tested against.
+func codeGatherReference(q *CodeQuery, c *Codes, numbers []uint32, out []float32) {
+	for i, number := range numbers {
+		row := c.At(number)
+		values := unsafe.Slice((*uint8)(row), c.Bias)
+		var dot int32
+		for j, v := range values[:min(len(values), len(q.Values))] {
+			dot += int32(q.Values[j]) * int32(v)
+		}
+		if c.Twice {
+			dot *= 2
+		}
+		out[i] = float32(q.Base + *(*int32)(unsafe.Add(row, c.Bias)) - dot)
+	}
+}

@@ -1,0 +1,151 @@
+package distance
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"unsafe"
+)
+
+// codeRows makes rows of random codes in small chunks, biases included, with
+// something in the room between the values and the next row.
+func codeRows(r *rand.Rand, dim, n, stride int, twice bool) *Codes {
+	const shift = 3
+	c := &Codes{Rows: Rows{Shift: shift, Stride: stride}, Bias: (dim + 3) &^ 3, Twice: twice}
+	for first := 0; first < n; first += 1 << shift {
+		chunk := make([]int32, ((1<<shift)*stride+CodeBlock)/4+1)
+		bytes := unsafe.Slice((*uint8)(unsafe.Pointer(&chunk[0])), 4*len(chunk))
+		for i := range bytes {
+			bytes[i] = uint8(r.Uint32())
+		}
+		c.Chunks = append(c.Chunks, unsafe.Pointer(&chunk[0]))
+	}
+	return c
+}
+
+func codeQuery(r *rand.Rand, dim int) *CodeQuery {
+	q := &CodeQuery{Values: make([]int8, (dim+CodeBlock-1)/CodeBlock*CodeBlock), Base: int32(r.Uint32())}
+	for i := range dim {
+		q.Values[i] = int8(r.Uint32())
+	}
+	return q
+}
+
+func TestCodeKernelsEqualTheReference(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	dims := []int{255, 256, 257, 320, 511, 512, 513, 768, 784, 1536, 4096}
+	for dim := 1; dim <= 130; dim++ {
+		dims = append(dims, dim)
+	}
+	for _, dim := range dims {
+		for _, padding := range []int{4, 20, 64} {
+			c := codeRows(r, dim, 40, (dim+3)&^3+padding, padding == 20)
+			q := codeQuery(r, dim)
+			for _, n := range []int{0, 1, 2, 3, 7, 31, 64} {
+				numbers := make([]uint32, n)
+				for i := range numbers {
+					numbers[i] = r.Uint32N(40)
+				}
+				want := make([]float32, n)
+				codeGatherReference(q, c, numbers, want)
+				for l := reference; l <= codeLevel && n > 0; l++ {
+					got := make([]float32, n+1)
+					codeGather(l, q, c, numbers, got)
+					if !slices.Equal(got[:n], want) || got[n] != 0 {
+						t.Fatalf("%v, dim %d, %d rows: got %v, want %v and 0", l, dim, n, got, want)
+					}
+				}
+			}
+		}
+	}
+}
+
+// The extremes: every product as large as it gets, over and over.
+func TestCodeSumsDoNotSaturate(t *testing.T) {
+	const dim = 32_768
+	c := codeRows(rand.New(rand.NewPCG(3, 4)), dim, 1, dim+4, false)
+	values := unsafe.Slice((*uint8)(c.At(0)), dim)
+	for i := range values {
+		values[i] = 255
+	}
+	*(*int32)(unsafe.Add(c.At(0), dim)) = 7
+	for _, v := range []int8{-128, 127} {
+		q := &CodeQuery{Values: slices.Repeat([]int8{v}, dim), Base: 10}
+		want := float32(17 - 255*dim*int(v))
+		for l := reference; l <= codeLevel; l++ {
+			var out [1]float32
+			codeGather(l, q, c, []uint32{0}, out[:])
+			if out[0] != want {
+				t.Errorf("%v: %g, want %g", l, out[0], want)
+			}
+		}
+	}
+}
+
+func TestFloatGatherEqualsTheRowsAlone(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	for _, dim := range []int{1, 3, 16, 100, 784} {
+		const shift, n = 2, 10
+		rows := &Rows{Shift: shift, Stride: 4 * dim}
+		for range (n + 1<<shift - 1) >> shift {
+			rows.Chunks = append(rows.Chunks, unsafe.Pointer(&randomValues(r, dim<<shift, 1)[0]))
+		}
+		query, out := randomValues(r, dim, 1), make([]float32, 20)
+		numbers := make([]uint32, len(out))
+		for i := range numbers {
+			numbers[i] = r.Uint32N(n)
+		}
+		L2Gather(query, rows, numbers, out)
+		for i, number := range numbers {
+			if want := L2(query, rows.Floats(number, dim)); out[i] != want {
+				t.Errorf("dim %d: l2 %g, want %g", dim, out[i], want)
+			}
+		}
+		DotGather(query, rows, numbers, out)
+		for i, number := range numbers {
+			if want := Dot(query, rows.Floats(number, dim)); out[i] != want {
+				t.Errorf("dim %d: dot %g, want %g", dim, out[i], want)
+			}
+		}
+	}
+}
+
+func TestCodeGatherRefusesWrongLengths(t *testing.T) {
+	c := codeRows(rand.New(rand.NewPCG(7, 8)), 8, 8, 12, false)
+	for name, call := range map[string]func(){
+		"no query":   func() { CodeGather(&CodeQuery{}, c, []uint32{1}, make([]float32, 1)) },
+		"half block": func() { CodeGather(&CodeQuery{Values: make([]int8, 32)}, c, []uint32{1}, make([]float32, 1)) },
+		"short out":  func() { CodeGather(&CodeQuery{Values: make([]int8, 64)}, c, []uint32{1, 2}, make([]float32, 1)) },
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: no panic", name)
+				}
+			}()
+			call()
+		}()
+	}
+}
+
+func BenchmarkCodeGather(b *testing.B) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for _, dim := range []int{128, 784} {
+		for _, n := range []int{1_000, 60_000} {
+			c, q := codeRows(r, dim, n, dim+48, true), codeQuery(r, dim)
+			numbers, out := make([]uint32, 32), make([]float32, 32)
+			for l := reference; l <= codeLevel; l++ {
+				b.Run(fmt.Sprintf("%dx%d/%v", n, dim, l), func(b *testing.B) {
+					for b.Loop() {
+						for i := range numbers {
+							numbers[i] = r.Uint32N(uint32(n))
+						}
+						codeGather(l, q, c, numbers, out)
+					}
+					b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(numbers)), "ns/row")
+				})
+			}
+		}
+	}
+}

@@ -1,0 +1,266 @@
+// Package hnsw is the graph index: approximate search in a time that hardly
+// grows with the number of vectors (Malkov and Yashunin, arXiv 1603.09320).
+//
+// It stands on the exact index (package flat), which keeps the vectors and
+// says what a view sees. New vectors wait in a tail that every search scans,
+// so that they are found as soon as they are published. Whoever has time calls
+// Build, which moves them into the graph and takes removed ones out.
+//
+// The graph is walked on codes of one byte a value (package quantize); the
+// nearest candidates are then compared as floats. Links, codes and what else a
+// vertex has lie in slabs addressed by slot, outside the Go heap.
+//
+// Nothing waits for a lock in a search. Links are read and written as single
+// words; a list read while it changes is a mix of old and new, and every slot
+// in it is one that can be walked to: slots are used again only when no view
+// is left that was taken while they could be reached, and builders hold views
+// like everyone else. Builders lock the vertex whose list they change.
+//
+// The package starts no goroutines and never reads files or the clock.
+package hnsw
+
+import (
+	"fmt"
+	"math"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/hivehub/waggle/index"
+	"github.com/hivehub/waggle/index/flat"
+	"github.com/hivehub/waggle/index/quantize"
+)
+
+// Options are the parameters of a graph. A zero means the default.
+type Options struct {
+	M              int  // links a new vertex makes on each level (16); it may come to have twice as many on the lowest
+	EfConstruction int  // width of the searches for them (200)
+	EfSearch       int  // width of searches that do not name one (64)
+	Threshold      int  // vectors it takes to begin a graph (1,000): until then every search is exact
+	Floats         bool // walk on floats instead of codes
+}
+
+const (
+	mMin, mMax = 2, 128
+	levelsMax  = 16 // of links, the lowest included
+)
+
+func (o Options) withDefaults() Options {
+	def := func(v *int, value int) {
+		if *v == 0 {
+			*v = value
+		}
+	}
+	def(&o.M, 16)
+	def(&o.EfConstruction, 200)
+	def(&o.EfSearch, 64)
+	def(&o.Threshold, 1000)
+	return o
+}
+
+// Index is a graph index. The methods of index.Index that write belong to one
+// goroutine; Build may be called beside it, by several.
+type Index struct {
+	dim     int
+	metric  index.Metric
+	options Options
+	flat    *flat.Index
+	arena   *arena
+
+	// The writer's own, and of train, which stops the writer by writing.
+	writing  sync.Mutex
+	links    slab // M0 words a slot
+	places   slab // a place a slot
+	uppers   slab // M words for each level of a vertex above the lowest
+	codes    slab // see quantize; empty until trained
+	used     uint32
+	uppersUp uint32 // upper rows given out, from 1 on
+	added    []uint32
+	removed  []uint32
+
+	memory  atomic.Pointer[memory]
+	entry   atomic.Uint64 // see entryPoint
+	leaving atomic.Int64  // vertices removed but still in the graph
+	gone    atomic.Int64  // places with the flag gone
+	lossy   atomic.Bool   // a vector is not exactly its codes
+	bytes   atomic.Int64
+
+	rising   sync.Mutex // held to change entry
+	sweeping sync.Mutex // held by the one Build that takes vertices out
+	vertices [1024]sync.Mutex
+
+	mu struct {
+		sync.Mutex
+		tail    []uint32 // published, and from the first that is not yet in the graph on
+		taken   int      // of the tail, by builders
+		removed []uint32 // published
+		free    []uint32 // out of the graph, for the writer
+	}
+}
+
+// New returns an empty index for vectors of dim values.
+func New(dim int, metric index.Metric, o Options) *Index {
+	o = o.withDefaults()
+	if o.M < mMin || o.M > mMax || o.EfConstruction < 1 || o.EfSearch < 1 || o.Threshold < 1 {
+		panic(fmt.Sprintf("BUG: hnsw: options %+v", o))
+	}
+	a := &arena{}
+	x := &Index{
+		dim: dim, metric: metric, options: o, flat: flat.New(dim, metric), arena: a,
+		links: newSlab(a, 2*o.M*4), places: newSlab(a, placeBytes), uppers: newSlab(a, o.M*4),
+		uppersUp: 1,
+	}
+	x.memory.Store(&memory{})
+	runtime.AddCleanup(x, (*arena).free, a)
+	return x
+}
+
+// Add implements index.Index. It also returns an error when the system has no
+// more memory.
+func (x *Index) Add(label uint64, vector []float32) (uint32, error) {
+	x.writing.Lock()
+	defer x.writing.Unlock()
+	x.reclaim()
+	if x.used == slotsMax {
+		return 0, index.ErrFull
+	}
+	if err := x.room(x.used); err != nil {
+		return 0, fmt.Errorf("index: room for slot %d: %w", x.used, err)
+	}
+	slot, err := x.flat.Add(label, vector)
+	if err != nil {
+		return 0, err
+	}
+	if slot == x.used {
+		x.newPlace(slot)
+		x.used++
+	} else {
+		x.oldPlace(slot)
+	}
+	if m := x.memory.Load(); m.scalar != nil {
+		x.encode(m, slot, vector)
+	}
+	x.added = append(x.added, slot)
+	return slot, nil
+}
+
+// Remove implements index.Index.
+func (x *Index) Remove(slot uint32) {
+	x.flat.Hide(slot)
+	x.removed = append(x.removed, slot)
+}
+
+// Publish implements index.Index.
+func (x *Index) Publish() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.flat.Publish()
+	x.mu.tail = append(x.mu.tail, x.added...)
+	x.mu.removed = append(x.mu.removed, x.removed...)
+	x.leaving.Add(int64(len(x.removed)))
+	x.added, x.removed = x.added[:0], x.removed[:0]
+}
+
+// View implements index.Index.
+func (x *Index) View() index.View {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.trim()
+	return &view{View: x.flat.Pin(), index: x, tail: x.mu.tail}
+}
+
+// Bytes implements index.Index.
+func (x *Index) Bytes() int64 { return x.flat.Bytes() + x.bytes.Load() }
+
+// Waiting is the number of vectors in the tail. Any goroutine may ask.
+func (x *Index) Waiting() int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.trim()
+	return len(x.mu.tail)
+}
+
+// trim takes from the front of the tail what is in the graph.
+func (x *Index) trim() {
+	m, n := x.memory.Load(), 0
+	for n < x.mu.taken && m.place(x.mu.tail[n]).is(linked|dropped) {
+		n++
+	}
+	x.mu.tail, x.mu.taken = x.mu.tail[n:], x.mu.taken-n
+}
+
+// reclaim hands the slots that are out of the graph back to flat.
+func (x *Index) reclaim() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, slot := range x.mu.free {
+		x.flat.Free(slot)
+	}
+	x.mu.free = x.mu.free[:0]
+}
+
+// level draws the highest level of a vertex. It depends on the slot only, so
+// that a slot that is used again needs no other room than before.
+func (x *Index) level(slot uint32) int {
+	h := (uint64(slot) + 1) * 0x9E3779B97F4A7C15 // splitmix64
+	h = (h ^ h>>30) * 0xBF58476D1CE4E5B9
+	h = (h ^ h>>27) * 0x94D049BB133111EB
+	h ^= h >> 31
+	uniform := (float64(h>>11) + 0.5) * 0x1p-53
+	return min(int(-math.Log(uniform)/math.Log(float64(x.options.M))), levelsMax-1)
+}
+
+// encode gives the slot its codes.
+func (x *Index) encode(m *memory, slot uint32, vector []float32) {
+	if !m.scalar.Encode(m.codes.At(slot), vector) && !x.lossy.Load() {
+		x.lossy.Store(true)
+	}
+}
+
+// train chooses the codes once there are enough vectors to learn from, and
+// encodes those there are. Until it has succeeded nothing is linked.
+func (x *Index) train() bool {
+	if x.memory.Load().ready {
+		return true
+	}
+	x.writing.Lock()
+	defer x.writing.Unlock()
+	if x.memory.Load().ready {
+		return true
+	}
+	v := x.flat.Pin()
+	defer v.Release()
+	if v.Len() < x.options.Threshold {
+		return false
+	}
+	m := *x.memory.Load()
+	m.ready = true
+	if scalar, ok := quantize.Train(x.metric, x.dim, sample(v, x.dim)); ok && !x.options.Floats {
+		m.scalar = scalar
+		x.codes = newSlab(x.arena, scalar.Stride())
+		for slot := range x.used {
+			if x.codes.room(slot) != nil {
+				return false
+			}
+		}
+		x.bytes.Add(int64(x.used) * int64(scalar.Stride()))
+		m.codes = scalar.Codes(x.codes.Chunks, x.codes.Shift)
+		rows := x.flat.Rows()
+		for slot := range x.used {
+			x.encode(&m, slot, rows.Floats(slot, x.dim))
+		}
+	}
+	x.memory.Store(&m)
+	return true
+}
+
+// sample is up to sampleVectors vectors of a view, one after the other.
+func sample(v *flat.View, dim int) []float32 {
+	const sampleValues = 500_000
+	var values []float32
+	step := 1 + v.Len()*dim/sampleValues
+	for slot := uint32(0); slot < v.Slots(); slot += uint32(step) {
+		values = append(values, v.Vector(slot)...)
+	}
+	return values
+}

@@ -1,0 +1,127 @@
+package hnsw
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+
+	"github.com/hivehub/waggle/index"
+	"github.com/hivehub/waggle/index/indextest"
+)
+
+// eager is an index whose graph is as far as it can be after each Publish.
+type eager struct{ *Index }
+
+func (e eager) Publish() {
+	e.Index.Publish()
+	buildAll(e.Index, 1)
+}
+
+func buildAll(x *Index, builders int) {
+	var all sync.WaitGroup
+	for range builders {
+		all.Go(func() {
+			for x.Build(64) > 0 {
+			}
+		})
+	}
+	all.Wait()
+}
+
+var small = Options{EfConstruction: 60, Threshold: 1}
+
+func TestConformance(t *testing.T) {
+	alwaysWalk(t)
+	floats := small
+	floats.Floats = true
+	for name, maker := range map[string]indextest.Maker{
+		"tail":   func(dim int, metric index.Metric) index.Index { return New(dim, metric, small) },
+		"graph":  func(dim int, metric index.Metric) index.Index { return eager{New(dim, metric, small)} },
+		"floats": func(dim int, metric index.Metric) index.Index { return eager{New(dim, metric, floats)} },
+	} {
+		t.Run(name, func(t *testing.T) { indextest.Run(t, maker) })
+	}
+}
+
+// alwaysWalk makes the plan choose the graph however small it is.
+func alwaysWalk(t *testing.T) {
+	old := walkCost
+	walkCost = 0
+	t.Cleanup(func() { walkCost = old })
+}
+
+// gaussians makes vectors around centres, as embeddings are.
+func gaussians(r *rand.Rand, n, dim, centres int) [][]float32 {
+	middle := make([][]float32, centres)
+	for i := range middle {
+		middle[i] = make([]float32, dim)
+		for j := range middle[i] {
+			middle[i][j] = float32(r.NormFloat64())
+		}
+	}
+	all := make([][]float32, n)
+	for i := range all {
+		all[i] = make([]float32, dim)
+		for j, m := range middle[r.IntN(centres)] {
+			all[i][j] = m + float32(r.NormFloat64())
+		}
+	}
+	return all
+}
+
+func fill(tb testing.TB, x index.Index, vectors [][]float32) {
+	tb.Helper()
+	for i, v := range vectors {
+		if _, err := x.Add(uint64(i), v); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	x.Publish()
+}
+
+func recallOf(tb testing.TB, x index.Index, queries [][]float32, k, ef int) float64 {
+	tb.Helper()
+	v := x.View()
+	defer v.Release()
+	found := 0
+	for _, query := range queries {
+		truth, err := v.Search(context.Background(), &index.Query{Vector: query, K: k, Exact: true}, nil)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		hits, err := v.Search(context.Background(), &index.Query{Vector: query, K: k, Ef: ef}, nil)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		for _, h := range hits {
+			if h.Distance <= truth[len(truth)-1].Distance {
+				found++
+			}
+		}
+	}
+	return float64(found) / float64(k*len(queries))
+}
+
+func TestRecall(t *testing.T) {
+	const n, dim = 10_000, 32
+	vectors := gaussians(rand.New(rand.NewPCG(1, 2)), n+100, dim, 50)
+	for _, floats := range []bool{false, true} {
+		for _, builders := range []int{1, 2} {
+			x := New(dim, index.L2, Options{Floats: floats})
+			fill(t, x, vectors[:n])
+			buildAll(x, builders)
+			if x.Waiting() != 0 {
+				t.Fatalf("%d wait", x.Waiting())
+			}
+			for ef, floor := range map[int]float64{10: 0.7, 40: 0.95, 200: 0.99} {
+				recall := recallOf(t, x, vectors[n:], 10, ef)
+				t.Log(fmt.Sprintf("floats %v, %d builders, ef %d: recall %.4f", floats, builders, ef, recall))
+				if recall < floor {
+					t.Errorf("floats %v, %d builders, ef %d: recall %.4f", floats, builders, ef, recall)
+				}
+			}
+		}
+	}
+}

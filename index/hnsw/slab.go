@@ -1,0 +1,48 @@
+package hnsw
+
+import (
+	"math/bits"
+
+	"github.com/hivehub/waggle/index/distance"
+)
+
+// smallBytes is how far the first chunk is filled before it asks for large
+// pages.
+const smallBytes = 1 << 20
+
+// slab is rows of one size in chunks that never move. It belongs to the
+// writer; readers have copies of its Rows from before or after a chunk came.
+type slab struct {
+	distance.Rows
+	arena *arena
+}
+
+func newSlab(a *arena, stride int) slab {
+	shift := uint(bits.Len(uint(chunkBytes/stride)) - 1)
+	if chunkBytes < stride {
+		shift = 0
+	}
+	return slab{Rows: distance.Rows{Shift: shift, Stride: stride}, arena: a}
+}
+
+// room makes the next row exist. Rows are asked for in order.
+func (s *slab) room(number uint32) error {
+	bytes := s.Stride<<s.Shift + distance.CodeBlock
+	if int(number>>s.Shift) == len(s.Chunks) {
+		p, err := s.arena.chunk(bytes)
+		if err != nil {
+			return err
+		}
+		s.Chunks = append(s.Chunks, p)
+		if len(s.Chunks) > 1 {
+			wantHuge(p, bytes)
+		}
+	}
+	if int(number) == smallBytes/s.Stride && number>>s.Shift == 0 {
+		wantHuge(s.Chunks[0], bytes)
+	}
+	return nil
+}
+
+// rows is the number of rows that readers of these chunks may address.
+func (s *slab) rows() uint64 { return uint64(len(s.Chunks)) << s.Shift }

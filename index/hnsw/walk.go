@@ -1,0 +1,267 @@
+package hnsw
+
+import (
+	"context"
+	"math"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/hivehub/waggle/index"
+	"github.com/hivehub/waggle/index/distance"
+	"github.com/hivehub/waggle/index/flat"
+)
+
+// checkEvery is the number of distances between two looks at the context.
+const checkEvery = 1024
+
+// walker is the scratch of one goroutine: pooled, so that a search allocates
+// nothing, and owned by who took it until put back.
+type walker struct {
+	scorer
+	entry   uint32 // where walks begin, if entered,
+	top     int    // and the level of it
+	entered bool
+	limit   uint32 // slots not below it are passed over
+	seen    marks
+	pool    pool
+	tail    pool
+
+	slots     []uint32  // a batch
+	distances []float32 // theirs
+	chosen    [levelsMax][]candidate
+	kept      []candidate
+	spare     []candidate
+	hits      []index.Hit
+}
+
+var walkers = sync.Pool{New: func() any { return new(walker) }}
+
+// begin makes the walker ready for an index, of which the caller holds a view.
+func (w *walker) begin(x *Index, v *flat.View) {
+	w.metric, w.dim = x.metric, x.dim
+	w.entry, w.top, w.entered = x.entryPoint() // before the memory, which then has it
+	w.memory, w.floats = x.memory.Load(), v.Rows()
+	w.limit = w.memory.room
+	if w.memory.scalar == nil {
+		w.floats, w.limit = x.latest()
+		w.limit = min(w.limit, w.memory.room)
+	}
+	w.seen.fit(w.limit)
+	w.batch(max(2*x.options.M, batchMax))
+}
+
+// latest is the floats of all vectors that are published, for walks on floats:
+// the way may lead over vectors that are newer than the view of the search.
+func (x *Index) latest() (rows distance.Rows, slots uint32) {
+	v := x.flat.Pin()
+	defer v.Release()
+	return v.Rows(), v.Slots()
+}
+
+// batchMax is how many vectors of a plain list are compared at a time.
+const batchMax = 64
+
+// batch makes room for n slots and their distances.
+func (w *walker) batch(n int) {
+	if cap(w.slots) < n || len(w.distances) < n {
+		w.slots, w.distances = make([]uint32, 0, n), make([]float32, n)
+	}
+}
+
+// marks is a set of slots that costs what it holds to clear, not its size.
+type marks struct {
+	words []uint64
+	slots []uint32 // in the set
+}
+
+func (s *marks) fit(slots uint32) {
+	if n := int(slots+63) / 64; n > len(s.words) {
+		s.words = make([]uint64, n+n/4)
+	}
+}
+
+func (s *marks) add(slot uint32) (added bool) {
+	word, bit := &s.words[slot/64], uint64(1)<<(slot%64)
+	if *word&bit != 0 {
+		return false
+	}
+	*word |= bit
+	s.slots = append(s.slots, slot)
+	return true
+}
+
+func (s *marks) clear() {
+	for _, slot := range s.slots {
+		s.words[slot/64] = 0
+	}
+	s.slots = s.slots[:0]
+}
+
+// fresh puts into the batch those slots of a list that are not yet seen, and
+// marks them.
+func (w *walker) fresh(list []uint32) {
+	w.slots = w.slots[:0]
+	for i := range list {
+		link := atomic.LoadUint32(&list[i])
+		if link == 0 {
+			return
+		}
+		if slot := link - 1; slot < w.limit && w.seen.add(slot) {
+			w.slots = append(w.slots, slot)
+		}
+	}
+}
+
+// below is the slots of a list that may be compared.
+func (w *walker) below(list []uint32) []uint32 {
+	w.slots = w.slots[:0]
+	for i := range list {
+		if link := atomic.LoadUint32(&list[i]); link == 0 {
+			break
+		} else if slot := link - 1; slot < w.limit {
+			w.slots = append(w.slots, slot)
+		}
+	}
+	return w.slots
+}
+
+// judge says which vertices may be in the answer. A nil one lets all pass.
+type judge struct {
+	view  *flat.View
+	allow []uint64
+}
+
+func (j *judge) accepts(slot uint32) bool {
+	return slot < j.view.Slots() && allowed(j.allow, slot) && j.view.Sees(slot)
+}
+
+func allowed(allow []uint64, slot uint32) bool {
+	return allow == nil || int(slot/64) < len(allow) && allow[slot/64]>>(slot%64)&1 == 1
+}
+
+// walk fills the pool with the ef nearest of a level that the judge accepts,
+// as far as the links lead to them from the given vertex.
+func (w *walker) walk(ctx context.Context, level, ef int, from uint32, j *judge) error {
+	w.pool.reset(ef)
+	defer w.seen.clear()
+	w.slots = append(w.slots[:0], from)
+	w.seen.add(from)
+	for compared := 0; ; {
+		w.score(w.slots, w.distances)
+		w.offer(j)
+		c, ok := w.pool.take()
+		if !ok {
+			return nil
+		}
+		w.fresh(w.memory.list(c.slot(), level))
+		if compared += len(w.slots); compared >= checkEvery {
+			compared = 0
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// offer gives the batch to the pool.
+func (w *walker) offer(j *judge) {
+	limit := w.pool.limit
+	for i, slot := range w.slots {
+		d := w.distances[i]
+		if d >= limit {
+			continue
+		}
+		if j != nil && !j.accepts(slot) {
+			slot |= refused
+		}
+		w.pool.offer(candidate{d, slot})
+		limit = w.pool.limit
+	}
+}
+
+// descend goes down from one level to another, each time to where no
+// neighbour is nearer.
+func (w *walker) descend(at uint32, from, to int) uint32 {
+	w.slots = append(w.slots[:0], at)
+	w.score(w.slots, w.distances)
+	nearest := w.distances[0]
+	for level := from; level > to; {
+		w.slots = w.below(w.memory.list(at, level))
+		w.score(w.slots, w.distances)
+		moved := false
+		for i, slot := range w.slots {
+			if d := w.distances[i]; d < nearest {
+				nearest, at, moved = d, slot, true
+			}
+		}
+		if !moved {
+			level--
+		}
+	}
+	return at
+}
+
+// scorer compares one vector with those of slots: on codes where there are
+// some, else on floats.
+type scorer struct {
+	memory *memory
+	floats distance.Rows
+	metric index.Metric
+	dim    int
+
+	vector []float32 // aimed at, for floats
+	code   distance.CodeQuery
+	row    []uint64 // of codes, for a vector that has none of its own
+}
+
+// aim takes a vector from outside. It reports whether nothing is lost by
+// comparing its codes.
+func (s *scorer) aim(vector []float32) (exact bool) {
+	s.vector = vector
+	m := s.memory
+	if m.scalar == nil {
+		return false
+	}
+	if words := (m.codes.Stride + 7) / 8; len(s.row) < words {
+		s.row = make([]uint64, words)
+	}
+	row := unsafe.Pointer(&s.row[0])
+	exact = m.scalar.Encode(row, vector)
+	m.scalar.Query(&s.code, row)
+	return exact
+}
+
+// aimAt takes the vector of a slot.
+func (s *scorer) aimAt(slot uint32) {
+	if m := s.memory; m.scalar != nil {
+		m.scalar.Query(&s.code, m.codes.At(slot))
+		return
+	}
+	s.vector = s.floats.Floats(slot, s.dim)
+}
+
+// score sets out to the distances of slots, which are below the limit.
+func (s *scorer) score(slots []uint32, out []float32) {
+	if s.memory.scalar != nil {
+		distance.CodeGather(&s.code, &s.memory.codes, slots, out)
+		return
+	}
+	s.scoreFloats(slots, out)
+}
+
+// scoreFloats is the true distances. What is not a number is infinitely far.
+func (s *scorer) scoreFloats(slots []uint32, out []float32) {
+	sign := float32(1)
+	if s.metric == index.L2 {
+		distance.L2Gather(s.vector, &s.floats, slots, out)
+	} else {
+		distance.DotGather(s.vector, &s.floats, slots, out)
+		sign = -1
+	}
+	for i := range slots {
+		if out[i] *= sign; out[i] != out[i] {
+			out[i] = float32(math.Inf(1))
+		}
+	}
+}

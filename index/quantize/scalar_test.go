@@ -1,0 +1,169 @@
+package quantize
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+	"unsafe"
+
+	"github.com/hivehub/waggle/index"
+	"github.com/hivehub/waggle/index/distance"
+)
+
+// coded is vectors and their rows in one chunk.
+type coded struct {
+	*Scalar
+	codes distance.Codes
+	exact bool
+}
+
+func encodeAll(t *testing.T, s *Scalar, vectors [][]float32) coded {
+	t.Helper()
+	memory := make([]uint64, (len(vectors)*s.Stride()+distance.CodeBlock)/8+1)
+	c := coded{Scalar: s, codes: s.Codes([]unsafe.Pointer{unsafe.Pointer(&memory[0])}, 20), exact: true}
+	for i, v := range vectors {
+		c.exact = s.Encode(c.codes.At(uint32(i)), v) && c.exact
+	}
+	return c
+}
+
+func (c coded) distance(a, b int) float32 {
+	var q distance.CodeQuery
+	c.Query(&q, c.codes.At(uint32(a)))
+	var out [1]float32
+	distance.CodeGather(&q, &c.codes, []uint32{uint32(b)}, out[:])
+	return out[0]
+}
+
+func exact(metric index.Metric, a, b []float32) float64 {
+	var sum float64
+	for i := range a {
+		if metric == index.L2 {
+			sum += float64(a[i]-b[i]) * float64(a[i]-b[i])
+		} else {
+			sum -= float64(a[i]) * float64(b[i])
+		}
+	}
+	return sum
+}
+
+func vectors(n, dim int, value func() float32) (all [][]float32, flat []float32) {
+	for range n {
+		v := make([]float32, dim)
+		for i := range v {
+			v[i] = value()
+		}
+		all, flat = append(all, v), append(flat, v...)
+	}
+	return all, flat
+}
+
+func TestWholeNumbersLoseNothing(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for _, metric := range []index.Metric{index.L2, index.Cosine, index.Dot} {
+		for _, low := range []int{0, -128} {
+			for _, dim := range []int{1, 3, 8, 64, 100, 784} {
+				vs, flat := vectors(20, dim, func() float32 { return float32(low + r.IntN(256)) })
+				s, ok := Train(metric, dim, flat)
+				if !ok {
+					t.Fatal("not trained")
+				}
+				c := encodeAll(t, s, vs)
+				if !c.exact {
+					t.Errorf("metric %d, from %d, dim %d: not exact", metric, low, dim)
+				}
+				for i := range vs {
+					want := float32(exact(metric, vs[i], vs[7]))
+					if got := c.distance(i, 7); got != want {
+						t.Fatalf("metric %d, from %d, dim %d: distance %g, want %g", metric, low, dim, got, want)
+					}
+				}
+			}
+		}
+	}
+}
+
+// Distances of codes are those of the vectors in other units. The error of a
+// sum of dim roundings grows with the square root of dim.
+func TestErrorIsSmall(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	sources := map[string]func() float32{
+		"normal":   func() float32 { return float32(r.NormFloat64()) },
+		"positive": func() float32 { return r.Float32() },
+		"far away": func() float32 { return 1000 + r.Float32() },
+		"outliers": func() float32 { return float32(math.Pow(r.NormFloat64(), 5)) },
+	}
+	for name, source := range sources {
+		for _, metric := range []index.Metric{index.L2, index.Dot} {
+			if metric == index.Dot && (name == "far away" || name == "outliers") {
+				continue
+			}
+			const dim = 256
+			vs, flat := vectors(200, dim, source)
+			s, ok := Train(metric, dim, flat)
+			if !ok {
+				t.Fatalf("%s: not trained", name)
+			}
+			c := encodeAll(t, s, vs)
+			var wrong, size float64
+			for i := range vs {
+				want := exact(metric, vs[i], vs[0])
+				got := float64(c.distance(0, i)) * float64(s.step) * float64(s.step)
+				wrong += (got - want) * (got - want)
+				size += want * want
+			}
+			if relative := math.Sqrt(wrong / size); relative > 0.02 {
+				t.Errorf("%s, metric %d: distances are off by %.3f", name, metric, relative)
+			}
+		}
+	}
+}
+
+func TestTrainRefuses(t *testing.T) {
+	nan, inf := float32(math.NaN()), float32(math.Inf(1))
+	for name, values := range map[string][]float32{
+		"nothing": nil, "NaN": {1, nan, 0.5}, "Inf": {0.5, inf}, "-Inf": {0.5, -inf},
+		"huge": {0.5, math.MaxFloat32}, "denormal": {0, math.SmallestNonzeroFloat32}, "one value": {0.5, 0.5},
+	} {
+		for _, metric := range []index.Metric{index.L2, index.Dot} {
+			s, ok := Train(metric, 1, values)
+			if ok && !(name == "one value" && metric == index.Dot) {
+				t.Errorf("%s, metric %d: trained to %+v", name, metric, s)
+			}
+		}
+	}
+	if _, ok := Train(index.L2, MaxDim+1, make([]float32, MaxDim+1)); ok {
+		t.Error("a dimension over MaxDim is trained")
+	}
+}
+
+// Values that training did not see get the nearest code there is.
+func TestEncodeTakesAnyValue(t *testing.T) {
+	s, _ := Train(index.L2, 4, []float32{0, 1, 2, 255})
+	row := make([]uint32, s.Stride()/4)
+	v := []float32{float32(math.NaN()), -5, 300, float32(math.Inf(1))}
+	if s.Encode(unsafe.Pointer(&row[0]), v) {
+		t.Error("exact")
+	}
+	if row[0] != 0xFFFF0000 {
+		t.Errorf("codes %x, want ffff0000", row[0])
+	}
+}
+
+func BenchmarkEncode(b *testing.B) {
+	r := rand.New(rand.NewPCG(1, 2))
+	_, v := vectors(1, 784, r.Float32)
+	s, _ := Train(index.L2, 784, v)
+	row := make([]uint64, s.Stride()/8)
+	var q distance.CodeQuery
+	b.Run("row", func(b *testing.B) {
+		for b.Loop() {
+			s.Encode(unsafe.Pointer(&row[0]), v)
+		}
+	})
+	b.Run("query", func(b *testing.B) {
+		for b.Loop() {
+			s.Query(&q, unsafe.Pointer(&row[0]))
+		}
+	})
+}
