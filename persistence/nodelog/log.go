@@ -95,6 +95,8 @@ type Log struct {
 	rows     []row      // of the batch being written
 	cache    cache
 
+	spare spareState // atomic
+
 	mu struct {
 		sync.RWMutex
 		groups map[uint64]*Group

@@ -188,6 +188,8 @@ func TestAgainstModel(t *testing.T) {
 					want = want.withCut(group, index)
 				}
 			case 2:
+				must(t, l.Prepare())
+			case 3:
 				if w.rng.IntN(2) == 0 {
 					d.Crash()
 				}
@@ -217,6 +219,9 @@ func (w workload) run(d disk.Disk, acked model, steps int) (after, maybe model) 
 			if _, ok := acked[group]; ok && l.Cut(group, index) == nil {
 				acked = acked.withCut(group, index)
 			}
+		}
+		if w.rng.IntN(10) == 0 {
+			_ = l.Prepare() // a spare that fails is only slower
 		}
 		batch := w.batch(acked)
 		if err := l.Write(batch); err != nil {

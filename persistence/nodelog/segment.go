@@ -84,12 +84,11 @@ func (l *Log) retained() ([]*Group, []Position) {
 // its file and in the directory, with room for a batch of the given size.
 func (l *Log) begin(head []byte, number uint64, size int64) error {
 	s := &segment{number: number, bytes: max(l.o.SegmentBytes, 2*int64(len(head))+size)}
-	var err error
-	if s.file, err = l.disk.Create(l.path(s)); err != nil {
-		return err
+	err := l.makeFile(s)
+	if s.file != nil {
+		l.segments = append(l.segments, s)
 	}
-	l.segments = append(l.segments, s)
-	if err := s.file.Allocate(s.bytes); err != nil {
+	if err != nil {
 		return err
 	}
 	for i := range int64(2) {
@@ -137,6 +136,9 @@ func (l *Log) remove(i int) error {
 // openSegments opens the files of the log, oldest first.
 func (l *Log) openSegments() error {
 	if err := l.disk.MkdirAll(l.dir); err != nil {
+		return err
+	}
+	if err := l.removeSpare(); err != nil { // a crash may have left it half written
 		return err
 	}
 	names, err := l.disk.List(l.dir)
