@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 )
 
@@ -70,15 +71,16 @@ func kindOf(c Condition) string {
 func shown(c Condition) string {
 	switch c := c.(type) {
 	case *Filter:
-		s := "{"
+		var s strings.Builder
+		s.WriteString("{")
 		for _, l := range c.lists() {
-			s += l.name + ":["
+			s.WriteString(l.name + ":[")
 			for _, inner := range l.conditions {
-				s += shown(inner) + " "
+				s.WriteString(shown(inner) + " ")
 			}
-			s += "] "
+			s.WriteString("] ")
 		}
-		return s + "}"
+		return s.String() + "}"
 	case Nested:
 		return fmt.Sprintf("nested(%s %s)", c.Key, shown(c.Filter))
 	case Field:

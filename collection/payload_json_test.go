@@ -169,7 +169,7 @@ func FuzzPayloadJSON(f *testing.F) {
 }
 
 func TestJSONStringsReadBack(t *testing.T) {
-	for r := rune(0); r < 0x300; r++ {
+	for r := range rune(0x300) {
 		s := "a" + string(r) + "b"
 		var got string
 		if err := json.Unmarshal(appendJSONString(nil, s), &got); err != nil || got != s {

@@ -2,6 +2,7 @@ package persistence
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -14,11 +15,12 @@ type recorder struct{ got []string }
 
 // Apply implements Sink.
 func (r *recorder) Apply(index uint64, events []collection.Event) {
-	line := fmt.Sprint(index, ":")
+	var line strings.Builder
+	line.WriteString(fmt.Sprint(index, ":"))
 	for _, e := range events {
-		line += fmt.Sprint(" ", e.Collection, "@", e.Version)
+		line.WriteString(fmt.Sprint(" ", e.Collection, "@", e.Version))
 	}
-	r.got = append(r.got, line)
+	r.got = append(r.got, line.String())
 }
 
 func TestSubscribe(t *testing.T) {
