@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"log/slog"
 	"sync"
 
 	"github.com/hivehub/waggle/actors/driver"
@@ -17,9 +18,11 @@ const flushBytesMax = 8 << 20
 type logWriter struct {
 	log     *nodelog.Log
 	onFatal func(error)
+	logger  *slog.Logger
 	wake    chan struct{}
 	quit    chan struct{}
 	done    chan struct{}
+	spares  sync.WaitGroup
 
 	mu struct {
 		sync.Mutex
@@ -35,9 +38,9 @@ type pendingAppend struct {
 	durable func(driver.Append)
 }
 
-func startLogWriter(log *nodelog.Log, onFatal func(error)) *logWriter {
+func startLogWriter(log *nodelog.Log, logger *slog.Logger, onFatal func(error)) *logWriter {
 	w := &logWriter{
-		log: log, onFatal: onFatal,
+		log: log, logger: logger, onFatal: onFatal,
 		wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
 	}
 	go w.run()
@@ -83,6 +86,7 @@ func (w *logWriter) stop() {
 
 func (w *logWriter) run() {
 	defer close(w.done)
+	defer w.spares.Wait()
 	for {
 		select {
 		case <-w.wake:
@@ -119,6 +123,13 @@ func (w *logWriter) flush() bool {
 	}
 	for i := range batch {
 		batch[i].durable(batch[i].append)
+	}
+	if w.log.WantsSpare() {
+		w.spares.Go(func() {
+			if err := w.log.Prepare(); err != nil {
+				w.logger.Warn("the next log segment is not prepared; flushes will be slower", "err", err)
+			}
+		})
 	}
 	return true
 }

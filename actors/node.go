@@ -118,7 +118,7 @@ func Start(o Options) (*Node, error) {
 		}
 	}
 	n.options.Partitions = len(groups) - 1
-	n.writer = startLogWriter(nl, n.fatal)
+	n.writer = startLogWriter(nl, n.log, n.fatal)
 	n.appliers = startWorkers(max(2, runtime.GOMAXPROCS(0)), len(groups))
 	n.checkpointers = startWorkers(1, len(groups))
 	n.replicas = make([]*Replica, len(groups))
