@@ -81,7 +81,7 @@ func (x *Index) link(w *walker, v *flat.View, slot uint32) {
 		w.aimAt(slot)
 		from := w.descend(w.entry, w.top, level)
 		for l := min(level, w.top); l >= 0; l-- {
-			from = x.choose(w, v, l, from)
+			from = x.choose(w, v, slot, l, from)
 		}
 	}
 	for l := range level + 1 {
@@ -100,7 +100,8 @@ func (x *Index) link(w *walker, v *flat.View, slot uint32) {
 
 // choose picks a new vertex's neighbours on a level and returns the nearest
 // vertex it met, for the level below.
-func (x *Index) choose(w *walker, v *flat.View, level int, from uint32) uint32 {
+func (x *Index) choose(w *walker, v *flat.View, slot uint32, level int, from uint32) uint32 {
+	w.aimAt(slot)
 	_ = w.walk(context.Background(), level, x.options.EfConstruction, from, nil)
 	found := w.pool.items
 	nearest := found[0].slot()
