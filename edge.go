@@ -68,6 +68,7 @@ func nodeMetrics(n *actors.Node, g *grains.Client) *prometheus.Registry {
 	gauge("delta_bytes", "Applied changes that no checkpoint has stored yet.", func() float64 { return float64(n.DeltaBytes()) })
 	gauge("active_collections", "Collections whose grain is in memory.", func() float64 { return float64(g.Active()) })
 	gauge("index_bytes", "Memory of the indexes of active collections.", func() float64 { return float64(g.IndexBytes()) })
+	gauge("index_waiting_vectors", "Vectors of active collections that are searchable and not yet in their graphs.", func() float64 { return float64(g.Waiting()) })
 	gauge("corrupt_groups", "Raft groups that stopped because their stored bytes are corrupt.", func() float64 {
 		corrupt := 0
 		for _, r := range n.Replicas() {

@@ -61,7 +61,7 @@ func (a *replicaActor) noteDelta() {
 	sum := a.node.deltaBytes.Add(now - a.deltaBytes)
 	a.deltaBytes = now
 	if sum < a.node.options.DeltaBytesMax {
-		a.node.memory.broadcast()
+		a.node.memory.Broadcast()
 	}
 }
 
@@ -69,7 +69,7 @@ func (a *replicaActor) noteDelta() {
 // go at the speed of the checkpoints then.
 func (n *Node) awaitMemory(ctx context.Context) error {
 	for n.deltaBytes.Load() >= n.options.DeltaBytesMax {
-		wait := n.memory.wait()
+		wait := n.memory.Wait()
 		if n.deltaBytes.Load() < n.options.DeltaBytesMax {
 			return nil
 		}

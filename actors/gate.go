@@ -2,14 +2,15 @@ package actors
 
 import "sync"
 
-// gate lets any number of goroutines wait for an event that repeats.
-type gate struct {
+// Gate lets any number of goroutines wait for an event that repeats. The zero
+// Gate is ready for use.
+type Gate struct {
 	mu   sync.Mutex
 	next chan struct{}
 }
 
-// wait returns a channel that the next broadcast closes.
-func (g *gate) wait() <-chan struct{} {
+// Wait returns a channel that the next broadcast closes.
+func (g *Gate) Wait() <-chan struct{} {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.next == nil {
@@ -18,8 +19,8 @@ func (g *gate) wait() <-chan struct{} {
 	return g.next
 }
 
-// broadcast wakes everyone who waits.
-func (g *gate) broadcast() {
+// Broadcast wakes everyone who waits.
+func (g *Gate) Broadcast() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.next != nil {

@@ -85,7 +85,7 @@ type Node struct {
 	mailboxes     sync.WaitGroup
 
 	deltaBytes atomic.Int64
-	memory     gate
+	memory     Gate
 	ticker     chan struct{} // closed to stop it
 	tickerDone chan struct{}
 }

@@ -22,6 +22,9 @@ const (
 	demoTopK       = 10
 )
 
+// demoEfs are the widths of search that the demo shows, the widest last.
+var demoEfs = []int{32, 64, 128}
+
 // demo is one run of `waggle demo`.
 type demo struct {
 	url, key   string
@@ -54,7 +57,7 @@ func newDemo() *cobra.Command {
 	f.StringVar(&d.key, "key", "", "tenant key (default $WAGGLE_KEY)")
 	f.StringVar(&d.images, "images", "/usr/share/datasets/fashion-mnist", "directory of the data set's .gz files")
 	f.StringVar(&d.out, "out", "demo-out", "directory for the page")
-	f.IntVar(&d.clients, "clients", 4, "connections while loading, and while searching after one alone")
+	f.IntVar(&d.clients, "clients", 4, "connections while loading, and in the last run of searches")
 	f.IntVar(&d.queriesMax, "queries", 10_000, "how many test images to ask for")
 	return cmd
 }
@@ -66,19 +69,28 @@ func (d *demo) run(ctx context.Context, out io.Writer) error {
 	if err := d.load(ctx, out); err != nil {
 		return fmt.Errorf("load: %w", err)
 	}
+	if _, err := d.ask(ctx, 0, client.Params{}); err != nil { // the first search loads the index
+		return fmt.Errorf("search: %w", err)
+	}
 	truth := d.groundTruth()
-	one, err := d.searchAll(ctx, out, 1, min(1000, len(d.query.images)))
-	if err != nil {
+	if err := d.awaitGraph(ctx, out); err != nil {
+		return err
+	}
+	var found [][]int
+	for _, ef := range demoEfs {
+		var err error
+		if found, err = d.searchAll(ctx, out, 1, client.Params{EfSearch: ef}, truth); err != nil {
+			return fmt.Errorf("search: %w", err)
+		}
+	}
+	if _, err := d.searchAll(ctx, out, d.clients, client.Params{EfSearch: demoEfs[len(demoEfs)-1]}, truth); err != nil {
 		return fmt.Errorf("search: %w", err)
 	}
-	all, err := d.searchAll(ctx, out, d.clients, len(d.query.images))
-	if err != nil {
+	if _, err := d.searchAll(ctx, out, 1, client.Params{Exact: true}, truth[:min(500, len(truth))]); err != nil {
 		return fmt.Errorf("search: %w", err)
 	}
-	fmt.Fprintf(out, "recall@%d %.4f over %d queries, %.4f over the %d with one client\n",
-		demoTopK, recall(all, truth, d.base, d.query), len(all), recall(one, truth, d.base, d.query), len(one))
 	page := filepath.Join(d.out, "index.html")
-	if err := writePage(page, d.base, d.query, all); err != nil {
+	if err := writePage(page, d.base, d.query, found); err != nil {
 		return err
 	}
 	fmt.Fprintln(out, "page    ", page)
@@ -152,22 +164,50 @@ func (d *demo) point(i int) client.Point {
 	}
 }
 
-// searchAll asks for the neighbours of the first n test images and prints the
-// speed. It returns the found ids by query.
-func (d *demo) searchAll(ctx context.Context, out io.Writer, clients, n int) ([][]int, error) {
+// awaitGraph waits until every point is in the graph.
+func (d *demo) awaitGraph(ctx context.Context, out io.Writer) error {
+	began := time.Now()
+	bar := startBar(d.errOut, "building the graph", len(d.base.images))
+	defer bar.stop()
+	poll := time.NewTicker(100 * time.Millisecond)
+	defer poll.Stop()
+	done := 0
+	for {
+		info, err := d.client.GetCollection(ctx, demoCollection)
+		if err != nil {
+			return err
+		}
+		bar.add(int(info.IndexedVectorsCount) - done)
+		if done = int(info.IndexedVectorsCount); info.Status == "green" {
+			fmt.Fprintf(out, "graph    all %d points in it %.1f s after the exact answer was known\n", done, time.Since(began).Seconds())
+			return nil
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// searchAll asks for the neighbours of the test images, one for each of truth,
+// and prints recall and speed. It returns the found ids by query.
+func (d *demo) searchAll(ctx context.Context, out io.Writer, clients int, p client.Params, truth []int32) ([][]int, error) {
+	n := len(truth)
 	found := make([][]int, n)
 	times := make([]time.Duration, n)
-	bar := startBar(d.errOut, fmt.Sprintf("searching, %d clients", clients), n)
+	how := fmt.Sprintf("hnsw_ef %d", p.EfSearch)
+	if p.Exact {
+		how = "exact"
+	}
+	bar := startBar(d.errOut, fmt.Sprintf("%s, %d client(s)", how, clients), n)
 	began := time.Now()
 	err := parallel(ctx, clients, n, func(ctx context.Context, i int) error {
 		defer bar.add(1)
 		start := time.Now()
-		hits, err := d.client.Query(ctx, demoCollection, client.QueryRequest{Vector: d.query.images[i].vector(), Limit: demoTopK})
+		var err error
+		found[i], err = d.ask(ctx, i, p)
 		times[i] = time.Since(start)
-		for _, h := range hits {
-			id, _ := h.ID.Num()
-			found[i] = append(found[i], int(id))
-		}
 		return err
 	})
 	bar.stop()
@@ -176,9 +216,20 @@ func (d *demo) searchAll(ctx context.Context, out io.Writer, clients, n int) ([]
 	}
 	took := time.Since(began)
 	slices.Sort(times)
-	fmt.Fprintf(out, "searched %d times with %d client(s): %.0f queries/s, p50 %.2f ms, p99 %.2f ms\n",
-		n, clients, float64(n)/took.Seconds(), ms(times[n/2]), ms(times[n*99/100]))
+	fmt.Fprintf(out, "%-12s %d client(s), %5d queries: recall@%d %.4f, %6.0f queries/s, p50 %.2f ms, p99 %.2f ms\n",
+		how, clients, n, demoTopK, recall(found, truth, d.base, d.query), float64(n)/took.Seconds(), ms(times[n/2]), ms(times[n*99/100]))
 	return found, nil
+}
+
+// ask returns the ids of the images nearest to the i-th test image.
+func (d *demo) ask(ctx context.Context, i int, p client.Params) ([]int, error) {
+	hits, err := d.client.Query(ctx, demoCollection, client.QueryRequest{Vector: d.query.images[i].vector(), Limit: demoTopK, Params: p})
+	ids := make([]int, 0, len(hits))
+	for _, h := range hits {
+		id, _ := h.ID.Num()
+		ids = append(ids, int(id))
+	}
+	return ids, err
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -23,9 +23,12 @@ type VectorParams struct {
 
 // CollectionInfo describes a collection.
 type CollectionInfo struct {
-	Status      string `json:"status"` // green: every point is searchable
+	Status      string `json:"status"` // green, or yellow while points, though searchable, wait for the graph index
 	PointsCount uint64 `json:"points_count"`
-	Config      struct {
+	// IndexedVectorsCount is how many are in the graph index; 0 while the
+	// collection is small enough to be searched exactly, or is not in memory.
+	IndexedVectorsCount uint64 `json:"indexed_vectors_count"`
+	Config              struct {
 		Params struct {
 			Vectors VectorParams `json:"vectors"`
 		} `json:"params"`

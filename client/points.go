@@ -78,6 +78,13 @@ type QueryRequest struct {
 	Limit          int       `json:"limit,omitempty"` // 0 is the server's default, 10
 	Offset         int       `json:"offset,omitempty"`
 	ScoreThreshold *float32  `json:"score_threshold,omitempty"`
+	Params         Params    `json:"params,omitzero"`
+}
+
+// Params say how to search. The zero Params leave it to the server.
+type Params struct {
+	EfSearch int  `json:"hnsw_ef,omitempty"` // width of the search in the graph: more finds better, and takes longer
+	Exact    bool `json:"exact,omitempty"`   // compare every vector
 }
 
 // ScrollRequest asks for points in the order of their ids.

@@ -57,4 +57,8 @@ type Info struct {
 	Config Config
 	Points uint64
 	Bytes  uint64 // length of all records
+
+	// What the grain of an active collection adds; not in the catalog.
+	Indexed  uint64 // vectors in the graph
+	Building bool   // more are on their way into it
 }

@@ -29,6 +29,8 @@ type Options struct {
 	IndexBytesMax int64         // of all active collections; default 4 GB
 	SearchesMax   int           // searches at a time; default 4 per CPU
 	LoadsMax      int           // activations at a time; default 2
+	TailBytesMax  int           // of a collection's vectors that wait for the graph, at a byte a value; default 128 MB
+	Builders      int           // goroutines that build graphs; default one per CPU
 }
 
 // Client is the way to tenants' collections. Its methods may be called from
@@ -40,6 +42,7 @@ type Client struct {
 	log       *slog.Logger
 	directory *directory
 	names     nameCache
+	builders  *builders
 	searches  chan struct{}
 	loads     chan struct{}
 
@@ -57,6 +60,7 @@ func New(o Options) *Client {
 		searches: make(chan struct{}, o.SearchesMax), loads: make(chan struct{}, o.LoadsMax),
 		purge: make(chan uint64, o.Node.Partitions()),
 	}
+	c.builders = startBuilders(o.Builders, func() bool { return len(c.searches) > 0 })
 	c.background, c.cancel = context.WithCancel(context.Background())
 	c.directory = &directory{spawn: c.spawn, stop: c.stopGrain, now: time.Now, grains: map[grainKey]*handle{}}
 	c.wg.Go(c.sweep)
@@ -71,6 +75,7 @@ func (c *Client) Stop() {
 	c.cancel()
 	c.wg.Wait()
 	c.directory.Shutdown()
+	c.builders.stop()
 }
 
 // Active is how many collections are active on this node.
@@ -96,7 +101,7 @@ func (c *Client) replicaOf(id tenant.ID) *actors.Replica {
 // load fills a live index beside the mailbox and sends the grain the result.
 func (c *Client) load(self *actor.PID, r *actors.Replica, info collection.Info) {
 	c.wg.Go(func() {
-		m := &loaded{live: newLiveIndex(info)}
+		m := &loaded{live: newLiveIndex(info, c.builders.offer)}
 		select {
 		case c.loads <- struct{}{}:
 			m.err = c.guardedLoad(m.live, r)

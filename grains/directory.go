@@ -126,6 +126,17 @@ func (d *directory) drop(k grainKey) {
 	}
 }
 
+// live returns the index of a collection, nil when it has none in memory. It
+// activates nothing and counts as no use.
+func (d *directory) live(k grainKey) *liveIndex {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if h := d.grains[k]; h != nil {
+		return h.live.Load()
+	}
+	return nil
+}
+
 // active is how many grains are active.
 func (d *directory) active() int {
 	d.mu.Lock()

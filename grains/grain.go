@@ -108,7 +108,8 @@ func (g *collectionGrain) finishLoading(m *loaded) {
 }
 
 func (g *collectionGrain) passivate() {
-	if g.handle.live.Load() != nil {
+	if live := g.handle.live.Load(); live != nil {
+		live.ended.Store(true)
 		g.replica.Unsubscribe(g.handle.key.collection)
 	}
 	err := collection.Errorf(collection.Unavailable, "the collection was put aside; retry")

@@ -76,7 +76,7 @@ func TestRestart(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	k.client.Stop()
+	k.stopClient()
 	k.Kit.Stop()
 	k2 := newKit(t, kitOptions{actors: actorstest.Options{Dir: dir}})
 	info, err := k2.client.GetCollection(t.Context(), k2.tenant, "c")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"testing"
 
 	"github.com/hivehub/waggle/actors/actorstest"
@@ -15,8 +16,9 @@ import (
 // kit is a node with grains on it, and a tenant to act for.
 type kit struct {
 	*actorstest.Kit
-	client *grains.Client
-	tenant tenant.Context
+	client     *grains.Client
+	stopClient func()
+	tenant     tenant.Context
 }
 
 type kitOptions struct {
@@ -33,7 +35,8 @@ func newKit(t testing.TB, o kitOptions) *kit {
 		o.grains.Limits = collection.DefaultLimits()
 	}
 	k.client = grains.New(o.grains)
-	t.Cleanup(k.client.Stop)
+	k.stopClient = sync.OnceFunc(k.client.Stop)
+	t.Cleanup(k.stopClient)
 	return k
 }
 

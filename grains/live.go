@@ -7,8 +7,7 @@ import (
 
 	"github.com/hivehub/waggle/actors"
 	"github.com/hivehub/waggle/collection"
-	"github.com/hivehub/waggle/index"
-	"github.com/hivehub/waggle/index/flat"
+	"github.com/hivehub/waggle/index/hnsw"
 )
 
 // liveIndex is the index of an active collection: vectors by slot, and beside
@@ -21,9 +20,13 @@ import (
 // promise; so rows need no lock either.
 type liveIndex struct {
 	info    collection.Info
-	index   index.Index
+	index   *hnsw.Index
 	rows    atomic.Pointer[[]*rowChunk]
-	dropped atomic.Bool
+	dropped atomic.Bool // the collection is deleted
+	ended   atomic.Bool // the grain is passivated
+	queued  atomic.Bool // at the builders
+	built   actors.Gate // a builder did something
+	changed func(*liveIndex)
 	bytes   atomic.Int64 // of payloads and rows
 
 	mu      sync.Mutex
@@ -43,11 +46,13 @@ type row struct {
 	payload []byte // msgpack
 }
 
-func newLiveIndex(info collection.Info) *liveIndex {
+// newLiveIndex returns an empty index, to be loaded. changed is called when
+// there may be work for the builders.
+func newLiveIndex(info collection.Info, changed func(*liveIndex)) *liveIndex {
 	v := info.Config.Vector()
 	l := &liveIndex{
-		info: info, loading: true, slots: map[uint64]uint32{},
-		index: flat.New(v.Size, v.Distance.Metric()),
+		info: info, loading: true, slots: map[uint64]uint32{}, changed: changed,
+		index: hnsw.New(v.Size, v.Distance.Metric(), graphOptions(info.Config)),
 	}
 	l.rows.Store(&[]*rowChunk{})
 	return l
@@ -90,6 +95,7 @@ func (l *liveIndex) catchUp() error {
 	}
 	l.pending, l.loading = nil, false
 	l.index.Publish()
+	l.changed(l)
 	return l.failure
 }
 
@@ -103,6 +109,7 @@ func (l *liveIndex) Apply(_ uint64, events []collection.Event) {
 	}
 	l.take(events)
 	l.index.Publish()
+	l.changed(l)
 }
 
 func (l *liveIndex) take(events []collection.Event) {

@@ -19,6 +19,12 @@ func (o *Options) ensureDefaults() {
 	if o.SearchesMax == 0 {
 		o.SearchesMax = 4 * runtime.GOMAXPROCS(0)
 	}
+	if o.TailBytesMax == 0 {
+		o.TailBytesMax = 128 << 20
+	}
+	if o.Builders == 0 {
+		o.Builders = runtime.NumCPU()
+	}
 	if o.LoadsMax == 0 {
 		o.LoadsMax = 2
 	}
@@ -131,6 +137,20 @@ func (c *Client) Sweep() int {
 		total -= held
 		return true
 	})
+}
+
+// Waiting is how many vectors of active collections are searchable and not yet
+// in their graphs.
+func (c *Client) Waiting() int {
+	c.directory.mu.Lock()
+	defer c.directory.mu.Unlock()
+	sum := 0
+	for _, h := range c.directory.grains {
+		if live := h.live.Load(); live != nil {
+			sum += live.index.Waiting()
+		}
+	}
+	return sum
 }
 
 // IndexBytes is the memory that the indexes of active collections hold.

@@ -14,6 +14,9 @@ func (c *Client) GetCollection(ctx context.Context, tc tenant.Context, name stri
 		return info, asError(err)
 	}
 	view.Close()
+	if live := c.directory.live(grainKey{tc.TenantID, info.ID}); live != nil {
+		live.describe(&info)
+	}
 	return info, nil
 }
 

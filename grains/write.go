@@ -162,6 +162,11 @@ func (c *Client) writeOnce(ctx context.Context, tc tenant.Context, info collecti
 	if err := c.replicaOf(tc.TenantID).AwaitRoom(ctx); err != nil {
 		return collection.Answer{}, err
 	}
+	if live := h.live.Load(); live != nil && w.Upsert != nil {
+		if err := live.awaitBuilders(ctx, c.options.TailBytesMax); err != nil {
+			return collection.Answer{}, err
+		}
+	}
 	reply := make(chan collection.Outcome, 1)
 	c.node.System().Root.Send(h.pid, &write{data: data, reply: reply})
 	if !o.Wait {

@@ -119,7 +119,14 @@ func (s *Server) getCollection(r *request, tc tenant.Context) error {
 // appendInfo writes a collection as Qdrant describes one: what was set is
 // shown, what was not is left out, except where Qdrant shows its defaults.
 func appendInfo(dst []byte, info *collection.Info) []byte {
-	dst = append(dst, `{"status":"green","optimizer_status":"ok","indexed_vectors_count":0,"points_count":`...)
+	status := "green"
+	if info.Building {
+		status = "yellow"
+	}
+	dst = append(append(dst, `{"status":"`...), status...)
+	dst = append(dst, `","optimizer_status":"ok","indexed_vectors_count":`...)
+	dst = strconv.AppendUint(dst, info.Indexed, 10)
+	dst = append(dst, `,"points_count":`...)
 	dst = strconv.AppendUint(dst, info.Points, 10)
 	dst = append(dst, `,"segments_count":1,"config":`...)
 	dst = configEcho(info.Config).AppendJSON(dst)

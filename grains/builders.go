@@ -1,0 +1,137 @@
+package grains
+
+import (
+	"context"
+	"math"
+	"sync"
+
+	"github.com/hivehub/waggle/collection"
+)
+
+// buildStep is how many vectors a builder moves before it gives way.
+const buildStep = 128
+
+// builders move new vectors from the tails of active collections into their
+// graphs. They take turns between collections. One of them always works; the
+// others only while no search runs, so that searches keep most of the machine
+// and the graphs never fall behind for ever.
+type builders struct {
+	searching func() bool
+	quit      chan struct{}
+	wg        sync.WaitGroup
+
+	mu struct {
+		sync.Mutex
+		queue []*liveIndex
+		wake  chan struct{} // closed and replaced when there is work
+	}
+}
+
+func startBuilders(n int, searching func() bool) *builders {
+	b := &builders{searching: searching, quit: make(chan struct{})}
+	b.mu.wake = make(chan struct{})
+	for i := range n {
+		b.wg.Go(func() { b.run(i == 0) })
+	}
+	return b
+}
+
+// stop ends the builders after their step.
+func (b *builders) stop() {
+	close(b.quit)
+	b.wg.Wait()
+}
+
+// offer puts l into the queue unless it is there.
+func (b *builders) offer(l *liveIndex) {
+	if l.queued.Swap(true) {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.mu.queue = append(b.mu.queue, l)
+	close(b.mu.wake)
+	b.mu.wake = make(chan struct{})
+}
+
+func (b *builders) take() (*liveIndex, <-chan struct{}) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.mu.queue) == 0 {
+		return nil, b.mu.wake
+	}
+	l := b.mu.queue[0]
+	b.mu.queue = b.mu.queue[1:]
+	return l, b.mu.wake
+}
+
+func (b *builders) run(always bool) {
+	for {
+		l, wake := b.take()
+		if l != nil && !always && b.searching() {
+			b.putBack(l)
+			l = nil
+		}
+		if l == nil {
+			select {
+			case <-wake:
+				continue
+			case <-b.quit:
+				return
+			}
+		}
+		b.step(l)
+		select {
+		case <-b.quit:
+			return
+		default:
+		}
+	}
+}
+
+// putBack leaves l to the builder that always works, without waking anyone.
+func (b *builders) putBack(l *liveIndex) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.mu.queue = append(b.mu.queue, l)
+}
+
+// step does a piece of work for l and queues it again if there is more. The
+// others may work on l meanwhile.
+func (b *builders) step(l *liveIndex) {
+	l.queued.Store(false)
+	if l.dropped.Load() || l.ended.Load() {
+		return
+	}
+	if l.index.Waiting() > buildStep {
+		b.offer(l) // for another builder
+	}
+	if l.index.Build(buildStep) > 0 {
+		b.offer(l)
+	}
+	l.built.Broadcast()
+}
+
+// awaitBuilders holds a write back while vectors of more than tailBytesMax, at
+// a byte a value, wait for the graph, and refuses it when the caller cannot
+// wait. A collection without a graph waits for nothing.
+func (l *liveIndex) awaitBuilders(ctx context.Context, tailBytesMax int) error {
+	o := graphOptions(l.info.Config)
+	most := max(tailBytesMax/l.info.Config.Vector().Size, 2*min(o.Threshold, math.MaxInt/2))
+	for l.index.Waiting() >= most {
+		built := l.built.Wait()
+		if l.index.Waiting() < most {
+			return nil
+		}
+		select {
+		case <-built:
+		case <-ctx.Done():
+			return &collection.Error{
+				Code: collection.ResourceExhausted, Reason: collection.ReasonIndexBehind, Err: ctx.Err(),
+				Message: "points come in faster than they can be indexed; retry shortly",
+				Details: map[string]any{"retry_after_s": 1},
+			}
+		}
+	}
+	return nil
+}
