@@ -31,37 +31,34 @@ var (
 	}
 )
 
-// credential returns the key that the request carries. The string is valid
-// until the request ends.
+// credential returns the key that the request carries, however often. The
+// string is valid until the request ends.
 func (r *request) credential() (string, error) {
 	h := &r.http.Request.Header
 	key := ""
-	for _, name := range [...]string{"X-Api-Key", "Api-Key"} {
-		given := text(h.Peek(name))
-		if given == "" {
-			continue
+	for _, name := range [...]string{"X-Api-Key", "Api-Key", "Authorization"} {
+		for _, value := range h.PeekAll(name) {
+			given := text(value)
+			if given == "" {
+				continue
+			}
+			if name == "Authorization" {
+				scheme, bearer, ok := strings.Cut(given, " ")
+				if !ok || !strings.EqualFold(scheme, "Bearer") {
+					return "", errScheme
+				}
+				given = strings.TrimSpace(bearer)
+			}
+			if key != "" && key != given {
+				return "", errTwoKeys
+			}
+			key = given
 		}
-		if key != "" && key != given {
-			return "", errTwoKeys
-		}
-		key = given
 	}
-	authorization := text(h.Peek("Authorization"))
-	if authorization == "" {
-		if key == "" {
-			return "", errNoKey
-		}
-		return key, nil
+	if key == "" {
+		return "", errNoKey
 	}
-	scheme, bearer, ok := strings.Cut(authorization, " ")
-	if !ok || !strings.EqualFold(scheme, "Bearer") {
-		return "", errScheme
-	}
-	bearer = strings.TrimSpace(bearer)
-	if key != "" && key != bearer {
-		return "", errTwoKeys
-	}
-	return bearer, nil
+	return key, nil
 }
 
 // authenticate makes the tenant.Context of the request.

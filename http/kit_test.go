@@ -262,7 +262,8 @@ type reply struct {
 	text   string
 }
 
-// send makes one request. key "" sends none; headers are name, value, ...
+// send makes one request. key "" sends none; headers are name, value, ..., and
+// a name that stands twice is sent twice.
 func (e *edge) send(method, url, key, body string, headers ...string) reply {
 	e.t.Helper()
 	req, err := http.NewRequest(method, url, strings.NewReader(body))
@@ -273,7 +274,7 @@ func (e *edge) send(method, url, key, body string, headers ...string) reply {
 		req.Header.Set("Api-Key", key)
 	}
 	for i := 0; i < len(headers); i += 2 {
-		req.Header.Set(headers[i], headers[i+1])
+		req.Header.Add(headers[i], headers[i+1])
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {

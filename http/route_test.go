@@ -98,6 +98,8 @@ func (e *edge) checkRefusals(rt route, url string) {
 		{"another scheme", "AUTH_INVALID_FORMAT", []string{"Authorization", "Basic " + e.keys["ADMIN"]}},
 		{"no scheme", "AUTH_INVALID_FORMAT", []string{"Authorization", e.keys["ADMIN"]}},
 		{"two keys", "AUTH_INVALID_FORMAT", []string{"Api-Key", e.keys["ADMIN"], "X-Api-Key", e.keys[operator]}},
+		{"two keys of one name", "AUTH_INVALID_FORMAT", []string{"Api-Key", e.keys["ADMIN"], "Api-Key", e.keys[operator]}},
+		{"two bearers", "AUTH_INVALID_FORMAT", []string{"Authorization", "Bearer " + e.keys["ADMIN"], "Authorization", "Bearer " + e.keys[operator]}},
 		{"two places", "AUTH_INVALID_FORMAT", []string{"Api-Key", e.keys["ADMIN"], "Authorization", "Bearer " + e.keys["READ_ONLY"]}},
 	} {
 		got := e.send(rt.method, url, "", "{}", c.headers...)
