@@ -36,7 +36,7 @@ test: deps check test-unit test-e2e ## what a change must pass
 
 .PHONY: test-unit
 test-unit: ## unit, property, crash and simulation tests, short
-	@go test -count=1 $$(go list ./... | grep -v /e2e)
+	@go test $$(go list ./... | grep -v /e2e)
 
 # Long tests of one goroutine: the race detector has nothing to find in them.
 SINGLE := ^TestRecall|^TestSim|Crash|Damage|^TestTornAt|^TestFlippedBit|^TestHole|^TestPartitionOracle|^TestAgainstModel|^TestEqualsModel|^TestManyDocuments
