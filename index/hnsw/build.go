@@ -9,10 +9,10 @@ import (
 	"github.com/hivehub/waggle/index/flat"
 )
 
-// Build moves up to limit vectors from the tail into the graph. When none is
-// left it takes removed ones out, once enough have gathered. It returns how
-// many it moved or took out: 0 means that there is nothing to do now. It may be
-// called from several goroutines at once, beside the writer and searches.
+// Build moves up to limit vectors from the tail into the graph, or takes
+// removed ones out for about as long, once enough of them have gathered. It
+// returns how much of the limit it used; at 0 there is nothing to do now. It
+// may be called from several goroutines at once, beside the writer and searches.
 func (x *Index) Build(limit int) int {
 	if !x.train() {
 		return 0
@@ -20,19 +20,18 @@ func (x *Index) Build(limit int) int {
 	w := walkers.Get().(*walker)
 	defer walkers.Put(w)
 	defer runtime.KeepAlive(x) // its slabs are not the collector's
-	n := 0
-	for ; n < limit; n++ {
+	if x.leaving.Load() >= max(sweepLeast, x.vectors.Load()/sweepShare) && x.sweep(w, limit) {
+		return limit
+	}
+	for n := range limit {
 		slot, v, ok := x.next()
 		if !ok {
-			break
+			return n
 		}
 		x.link(w, v, slot)
 		v.Release()
 	}
-	if n == 0 {
-		n = x.sweep(w)
-	}
-	return n
+	return limit
 }
 
 // next takes a vector from the tail, and a view that has it.
@@ -106,44 +105,73 @@ func (x *Index) choose(w *walker, v *flat.View, slot uint32, level int, from uin
 	found := w.pool.items
 	nearest := found[0].slot()
 	if x.leaving.Load() > 0 {
-		found = slices.DeleteFunc(found, func(c candidate) bool {
-			return c.slot() < v.Slots() && v.Removed(c.slot())
-		})
+		found = w.remaining(v, found, x.options.M)
 	}
 	w.chosen[level] = w.diverse(w.chosen[level], found, x.options.M)
 	return nearest
+}
+
+// remaining drops the candidates that are removed, unless so few remain that
+// the new vertex would lose touch.
+func (w *walker) remaining(v *flat.View, found []candidate, least int) []candidate {
+	w.kept = w.kept[:0]
+	for _, c := range found {
+		if c.slot() >= v.Slots() || !v.Removed(c.slot()) {
+			w.kept = append(w.kept, c)
+		}
+	}
+	if len(w.kept) < least {
+		return found
+	}
+	return w.kept
 }
 
 // diverse appends to dst up to most of the candidates, which are ordered by
 // distance: each is nearer to the vertex they are for than to any chosen before
 // it, so that links lead in all directions. It aims the scorer elsewhere.
 func (w *walker) diverse(dst, candidates []candidate, most int) []candidate {
-	rest := append(w.spare[:0], candidates...)
-	w.spare = rest
-	w.batch(len(rest))
+	w.spare = append(w.spare[:0], candidates...)
+	rest := w.spare
 	for len(rest) > 0 && len(dst) < most {
-		keep := rest[0]
-		dst = append(dst, keep)
-		rest = rest[1:]
-		if len(rest) == 0 || len(dst) == most {
-			break
-		}
-		w.aimAt(keep.slot())
-		w.slots = w.slots[:0]
-		for _, c := range rest {
-			w.slots = append(w.slots, c.slot())
-		}
-		w.score(w.slots, w.distances)
-		n := 0
-		for i, c := range rest {
-			if w.distances[i] >= c.distance {
-				rest[n] = c
-				n++
-			}
-		}
-		rest = rest[:n]
+		dst = append(dst, rest[0])
+		rest = w.elsewhere(rest[0].slot(), rest[1:])
 	}
 	return dst
+}
+
+// elsewhere drops the candidates that are nearer to a chosen one than to the
+// vertex they are for.
+func (w *walker) elsewhere(chosen uint32, rest []candidate) []candidate {
+	if len(rest) == 0 {
+		return rest
+	}
+	w.aimAt(chosen)
+	w.batch(len(rest))
+	w.slots = w.slots[:0]
+	for _, c := range rest {
+		w.slots = append(w.slots, c.slot())
+	}
+	w.score(w.slots, w.distances)
+	n := 0
+	for i, c := range rest {
+		if w.distances[i] >= c.distance {
+			rest[n] = c
+			n++
+		}
+	}
+	return rest[:n]
+}
+
+// ranked returns slots as candidates, nearest first, in the pool's room.
+func (w *walker) ranked(slots []uint32) []candidate {
+	w.batch(len(slots))
+	w.score(slots, w.distances)
+	w.pool.items = w.pool.items[:0]
+	for i, s := range slots {
+		w.pool.items = append(w.pool.items, candidate{w.distances[i], s})
+	}
+	slices.SortFunc(w.pool.items, nearer)
+	return w.pool.items
 }
 
 func (x *Index) vertex(slot uint32) *sync.Mutex { return &x.vertices[slot%uint32(len(x.vertices))] }
@@ -173,34 +201,35 @@ func (x *Index) connect(w *walker, slot uint32, level int, c candidate) {
 	lock.Lock()
 	defer lock.Unlock()
 	list := w.memory.list(slot, level)
-	if list == nil {
-		return
-	}
-	w.batch(len(list) + 1)
-	w.slots = read(list, w.slots[:0])
-	if n := len(w.slots); n < len(list) {
-		write(list[n:n+1], []candidate{c})
+	if w.appended(list, slot, c) {
 		return
 	}
 	w.aimAt(slot)
-	x.rewrite(w, slot, level, append(w.slots, c.slot()))
-}
-
-// rewrite chooses the list of a vertex, whose lock is held, from slots. The
-// scorer is aimed at the vertex.
-func (x *Index) rewrite(w *walker, slot uint32, level int, slots []uint32) {
-	list := w.memory.list(slot, level)
-	w.batch(len(slots))
-	w.score(slots, w.distances)
-	candidates := w.pool.items[:0]
-	for i, s := range slots {
-		candidates = append(candidates, candidate{w.distances[i], s})
-	}
-	w.pool.items = candidates
-	slices.SortFunc(candidates, nearer)
-	candidates = x.staying(w.memory, candidates)
+	candidates := x.staying(w.memory, w.ranked(append(w.slots, c.slot())))
 	w.kept = w.diverse(w.kept[:0], candidates, len(list))
 	write(list, w.kept)
+}
+
+// linkBack adds a link to the list of a vertex if there is room.
+func (x *Index) linkBack(w *walker, slot uint32, level int, c candidate) {
+	lock := x.vertex(slot)
+	lock.Lock()
+	defer lock.Unlock()
+	w.appended(w.memory.list(slot, level), slot, c)
+}
+
+// appended adds a link to a vertex's list, if it is not there, and reports
+// whether that is done or there is nothing to do. It leaves the list in slots.
+func (w *walker) appended(list []uint32, slot uint32, c candidate) bool {
+	w.slots = read(list, w.slots[:0])
+	if slot == c.slot() || slices.Contains(w.slots, c.slot()) {
+		return true
+	}
+	n := len(w.slots)
+	if n < len(list) {
+		write(list[n:n+1], []candidate{c})
+	}
+	return n < len(list)
 }
 
 func nearer(a, b candidate) int {

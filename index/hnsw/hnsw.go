@@ -80,13 +80,15 @@ type Index struct {
 
 	memory  atomic.Pointer[memory]
 	entry   atomic.Uint64 // see entryPoint
-	leaving atomic.Int64  // vertices removed but still in the graph
+	vectors atomic.Int64  // published
+	leaving atomic.Int64  // published as removed, and their slots not yet freed
 	gone    atomic.Int64  // places with the flag gone
 	lossy   atomic.Bool   // a vector is not exactly its codes
 	bytes   atomic.Int64
 
 	rising   sync.Mutex // held to change entry
-	sweeping sync.Mutex // held by the one Build that takes vertices out
+	sweeping sync.Mutex // held by the one Build that takes vertices out, for pass
+	pass     pass
 	vertices [1024]sync.Mutex
 
 	mu struct {
@@ -158,6 +160,7 @@ func (x *Index) Publish() {
 	x.mu.tail = append(x.mu.tail, x.added...)
 	x.mu.removed = append(x.mu.removed, x.removed...)
 	x.leaving.Add(int64(len(x.removed)))
+	x.vectors.Add(int64(len(x.added) - len(x.removed)))
 	x.added, x.removed = x.added[:0], x.removed[:0]
 }
 

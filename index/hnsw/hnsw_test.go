@@ -19,6 +19,20 @@ func (e eager) Publish() {
 	buildAll(e.Index, 1)
 }
 
+// beside is an index that another goroutine builds after each Publish.
+type beside struct {
+	*Index
+	building *sync.WaitGroup
+}
+
+func (b beside) Publish() {
+	b.Index.Publish()
+	b.building.Go(func() {
+		for b.Build(2) > 0 {
+		}
+	})
+}
+
 func buildAll(x *Index, builders int) {
 	var all sync.WaitGroup
 	for range builders {
@@ -36,7 +50,10 @@ func TestConformance(t *testing.T) {
 	alwaysWalk(t)
 	floats := small
 	floats.Floats = true
+	var building sync.WaitGroup
+	t.Cleanup(building.Wait)
 	for name, maker := range map[string]indextest.Maker{
+		"beside": func(dim int, metric index.Metric) index.Index { return beside{New(dim, metric, small), &building} },
 		"tail":   func(dim int, metric index.Metric) index.Index { return New(dim, metric, small) },
 		"graph":  func(dim int, metric index.Metric) index.Index { return eager{New(dim, metric, small)} },
 		"floats": func(dim int, metric index.Metric) index.Index { return eager{New(dim, metric, floats)} },

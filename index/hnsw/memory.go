@@ -127,10 +127,17 @@ func (x *Index) newPlace(slot uint32) {
 	x.bytes.Add(int64(bytes))
 }
 
-// oldPlace begins another life of a slot.
+// oldPlace begins another life of a slot. Its lists from the last one go first:
+// a sweep takes every list that is not empty for one that is in use.
 func (x *Index) oldPlace(slot uint32) {
-	p := x.memory.Load().placeOf(slot)
-	if place(atomic.AndUint32(p, uint32(^flags))).is(gone) {
+	m := x.memory.Load()
+	lock := x.vertex(slot)
+	lock.Lock()
+	defer lock.Unlock()
+	for level := range x.level(slot) + 1 {
+		write(m.list(slot, level), nil)
+	}
+	if place(atomic.AndUint32(m.placeOf(slot), uint32(^flags))).is(gone) {
 		x.gone.Add(-1)
 	}
 }

@@ -1,107 +1,205 @@
 package hnsw
 
-import "slices"
+import (
+	"slices"
+	"sync/atomic"
 
-const (
-	sweepLeast = 64 // vertices worth a pass over all lists
-	sweepShare = 16 // one in so many of the vertices is, too
+	"github.com/hivehub/waggle/index/flat"
 )
 
+const (
+	sweepLeast = 64 // vertices worth a pass, and
+	sweepShare = 16 // one in how many of all of them
+	sweepStep  = 32 // lists looked at in the time it takes to link a vertex, about
+)
+
+// pass is a sweep under way: one pass over all lists, which replaces each link
+// to a leaving vertex by the best of what that linked to.
+type pass struct {
+	leavers   []uint32
+	next, end uint32 // slots still to look at
+}
+
 // sweep takes removed vertices out of the graph once there are enough of them
-// that no view sees: one pass over all lists replaces each link to such a
-// vertex by the best of what it linked to. It returns how many it took out.
-func (x *Index) sweep(w *walker) int {
+// that no view sees. It works for about as long as it takes to link limit
+// vertices, and reports whether there was work for it.
+func (x *Index) sweep(w *walker, limit int) bool {
 	if !x.sweeping.TryLock() {
-		return 0
+		return false
 	}
 	defer x.sweeping.Unlock()
-	leavers, n := x.leavers()
-	if len(leavers) == 0 {
-		return n
+	p := &x.pass
+	if len(p.leavers) == 0 && !x.beginPass() {
+		return false
 	}
-	m := x.memory.Load()
-	for _, slot := range leavers {
-		m.mark(slot, gone)
-	}
-	x.gone.Add(int64(len(leavers)))
-	// A vertex that is not in this view begins to link after the flags.
 	v := x.flat.Pin()
 	defer v.Release()
 	w.begin(x, v)
-	for slot := range v.Slots() {
-		if !w.memory.place(slot).is(gone) {
-			for level := range x.level(slot) + 1 {
-				x.mend(w, slot, level)
-			}
+	for steps := limit * sweepStep; p.next < p.end && steps > 0; steps-- {
+		if slot := p.next; !w.memory.place(slot).is(gone) {
+			x.mendAll(w, slot)
 		}
+		p.next++
 	}
-	x.leaveEntry(w.memory)
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.mu.free = append(x.mu.free, leavers...)
-	x.leaving.Add(-int64(len(leavers)))
-	return n + len(leavers)
+	if p.next == p.end {
+		x.endPass(w, v)
+	}
+	return true
 }
 
-// leavers takes from the removed ones the vertices that no view sees, if they
-// are enough. It frees what was removed before it became a vertex, and returns
-// how many these were.
-func (x *Index) leavers() (leavers []uint32, freed int) {
+// beginPass takes from the removed ones the vertices that no view sees, if they
+// are enough, and flags them. It also frees what was removed before it became a
+// vertex.
+func (x *Index) beginPass() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	m, v := x.memory.Load(), x.flat.Pin()
 	defer v.Release()
 	oldest := x.flat.Oldest()
-	var rest []uint32
+	var rest, leavers []uint32
 	for _, slot := range x.mu.removed {
 		switch p := m.place(slot); {
 		case p.is(dropped):
 			x.mu.free = append(x.mu.free, slot)
-			freed++
+			x.leaving.Add(-1)
 		case p.is(linked) && v.RemovedBy(slot, oldest):
 			leavers = append(leavers, slot)
 		default:
 			rest = append(rest, slot)
 		}
 	}
-	if len(leavers) < max(sweepLeast, v.Len()/sweepShare) {
-		rest = append(rest, leavers...)
-		leavers = nil
+	if len(leavers) < sweepLeast {
+		x.mu.removed = append(rest, leavers...)
+		return false
 	}
 	x.mu.removed = rest
-	x.leaving.Add(-int64(freed))
-	return leavers, freed
+	x.gone.Add(int64(len(leavers)))
+	for _, slot := range leavers {
+		m.mark(slot, gone)
+	}
+	// A vertex that is not published yet begins to link after the flags: next
+	// takes the lock that is held here.
+	x.pass = pass{leavers: leavers, end: v.Slots()}
+	return true
 }
 
-// mend replaces what leaves in a list by the neighbours it had there.
-func (x *Index) mend(w *walker, slot uint32, level int) {
+// endPass frees the vertices that nothing links to any more.
+func (x *Index) endPass(w *walker, v *flat.View) {
+	x.leaveEntry(w.memory)
+	w.begin(x, v)
+	x.adopt(w, v)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.mu.free = append(x.mu.free, x.pass.leavers...)
+	x.leaving.Add(-int64(len(x.pass.leavers)))
+	x.pass = pass{}
+}
+
+// mendAll mends the lists of a vertex. What is new in them links back, because
+// a way that leads in one direction only is soon lost.
+func (x *Index) mendAll(w *walker, slot uint32) {
+	for level := range x.level(slot) + 1 {
+		for _, c := range x.mend(w, slot, level) {
+			x.linkBack(w, c.slot(), level, candidate{c.distance, slot})
+		}
+	}
+}
+
+// mend replaces what leaves in a list by the nearest of the neighbours it had
+// there, in other directions than where the list leads already. It returns what
+// is new in the list.
+func (x *Index) mend(w *walker, slot uint32, level int) []candidate {
 	lock := x.vertex(slot)
 	lock.Lock()
 	defer lock.Unlock()
 	m := w.memory
-	w.slots = w.below(m.list(slot, level))
-	if !slices.ContainsFunc(w.slots, func(s uint32) bool { return m.place(s).is(gone) }) {
-		return
-	}
-	defer w.seen.clear()
+	list := m.list(slot, level)
+	w.heirs = w.heirs[:0]
 	w.seen.add(slot)
-	var heirs []uint32
-	inherit := func(slots []uint32) {
-		for _, s := range slots {
-			if !m.place(s).is(gone) && w.seen.add(s) {
-				heirs = append(heirs, s)
+	defer w.seen.clear()
+	w.slots = read(list, w.slots[:0])
+	leaving := 0
+	for _, s := range w.slots {
+		w.seen.add(s)
+		if !m.place(s).is(gone) {
+			continue
+		}
+		leaving++
+		for i := range m.list(s, level) {
+			heir := atomic.LoadUint32(&m.list(s, level)[i])
+			if heir == 0 {
+				break
+			}
+			if heir--; heir < w.limit && !m.place(heir).is(gone) && w.seen.add(heir) {
+				w.heirs = append(w.heirs, heir)
 			}
 		}
 	}
-	old := slices.Clone(w.slots)
-	inherit(old)
-	for _, s := range old {
-		if m.place(s).is(gone) {
-			inherit(w.below(m.list(s, level)))
+	if leaving == 0 {
+		return nil
+	}
+	w.slots = slices.DeleteFunc(w.slots, func(s uint32) bool { return m.place(s).is(gone) })
+	w.aimAt(slot)
+	w.kept = append(w.kept[:0], w.ranked(w.slots)...)
+	stayed := len(w.kept)
+	rest := w.ranked(w.heirs)
+	rest = rest[:min(len(rest), 2*len(list))]
+	for _, c := range w.kept {
+		rest = w.elsewhere(c.slot(), rest)
+	}
+	w.kept = w.diverse(w.kept, rest, len(list))
+	write(list, w.kept)
+	return w.kept[stayed:]
+}
+
+// adopt finds the vertices that no way leads to from the entry point, and
+// links them again.
+func (x *Index) adopt(w *walker, v *flat.View) {
+	entry, _, ok := x.entryPoint()
+	if !ok {
+		return
+	}
+	m := w.memory
+	reached := make([]uint64, (w.limit+63)/64)
+	var next []uint32
+	reach := func(slot uint32) {
+		if word, bit := &reached[slot/64], uint64(1)<<(slot%64); *word&bit == 0 {
+			*word |= bit
+			next = append(next, slot)
 		}
 	}
+	from := func(start uint32) {
+		reach(start)
+		for len(next) > 0 {
+			slot := next[len(next)-1]
+			next = next[:len(next)-1]
+			w.slots = read(m.list(slot, 0), w.slots[:0])
+			for _, s := range w.slots {
+				if s < w.limit {
+					reach(s)
+				}
+			}
+		}
+	}
+	from(entry)
+	for slot := range v.Slots() {
+		p := m.place(slot)
+		if p.is(linked) && !p.is(gone) && reached[slot/64]>>(slot%64)&1 == 0 {
+			x.relink(w, v, slot)
+			from(slot)
+		}
+	}
+}
+
+// relink makes neighbours link to a vertex again.
+func (x *Index) relink(w *walker, v *flat.View, slot uint32) {
 	w.aimAt(slot)
-	x.rewrite(w, slot, level, heirs)
+	w.chosen[0] = w.chosen[0][:0]
+	x.choose(w, v, slot, 0, w.descend(w.entry, w.top, 0))
+	for _, c := range w.chosen[0] {
+		x.connect(w, slot, 0, c)
+		x.connect(w, c.slot(), 0, candidate{c.distance, slot})
+	}
 }
 
 // leaveEntry makes one of the highest vertices that stay the entry point.

@@ -30,6 +30,7 @@ type walker struct {
 	slots     []uint32  // a batch
 	distances []float32 // theirs
 	chosen    [levelsMax][]candidate
+	heirs     []uint32
 	kept      []candidate
 	spare     []candidate
 	hits      []index.Hit
