@@ -341,6 +341,11 @@ func TestCorruptLog(t *testing.T) {
 			clear(b[at&^4095+4096 : at&^4095+8192])
 			return b
 		},
+		"a whole batch": func(b []byte, at int) []byte {
+			from, to := batchAround(b, at)
+			clear(b[from:to])
+			return b
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h, s := furnish(t)

@@ -17,6 +17,7 @@ type place struct {
 	file     string
 	from, to int64
 	groups   map[uint64]bool
+	anew     map[uint64]bool // of them: begun anew
 }
 
 // recorded is a log with its history: models[i] is acknowledged once
@@ -48,9 +49,12 @@ func (r *recorded) acked() model { return r.models[len(r.models)-1] }
 
 func (r *recorded) write(t *testing.T, l *nodelog.Log, batch []nodelog.Append) {
 	t.Helper()
-	p := place{groups: map[uint64]bool{}}
+	p := place{groups: map[uint64]bool{}, anew: map[uint64]bool{}}
 	for _, a := range batch {
 		p.groups[a.Group] = true
+		if a.Start != nil && a.HardState != nil {
+			p.anew[a.Group] = true
+		}
 	}
 	before := ""
 	if l.Segments() > 0 {
@@ -92,7 +96,12 @@ func content(t *testing.T, d disk.Disk, name string) []byte {
 // as in want.
 func lost(t *testing.T, d disk.Disk, want model) []uint64 {
 	t.Helper()
-	l := open(t, d, small())
+	return lostWith(t, d, want, small())
+}
+
+func lostWith(t *testing.T, d disk.Disk, want model, o nodelog.Options) []uint64 {
+	t.Helper()
+	l := open(t, d, o)
 	defer l.Close()
 	ids, err := want.lost(l)
 	if err != nil {

@@ -3,7 +3,6 @@ package nodelog_test
 import (
 	"bytes"
 	"errors"
-	"slices"
 	"strings"
 	"testing"
 
@@ -26,41 +25,6 @@ func (r *recorded) one(t *testing.T, l *nodelog.Log, groups ...uint64) {
 func (p place) wipe(t *testing.T, d *disk.Mem) {
 	t.Helper()
 	must(t, d.Mutate(p.file, func(b []byte) []byte { clear(b[p.from:p.to]); return b }))
-}
-
-// With neither table readable, a group is spared when a later row or head
-// shows that it had no part in the batch.
-func TestUnreadableBatch(t *testing.T) {
-	r := recorded{disk: disk.NewMem(1), models: []model{{}}}
-	l := open(t, r.disk, small())
-	r.one(t, l, 1, 2, 3)
-	r.one(t, l, 2)
-	r.one(t, l, 1)
-	must(t, l.Close())
-	r.places[1].wipe(t, r.disk)
-	wantIDs(t, lost(t, r.disk, r.acked()), 2, 3) // nothing shows that 3 had no row
-
-	l = open(t, r.disk, small())
-	if collection.CodeOf(l.Group(77).Err()) != collection.DataLoss {
-		t.Fatal("a group that may have been in the batch is taken for new")
-	}
-	if !slices.Contains(l.Groups(), 77) {
-		t.Fatal("a group that may be lost is not listed")
-	}
-	for range 12 { // into the next segment
-		r.one(t, l, 1)
-	}
-	if l.Segments() < 2 {
-		t.Fatal("no new segment")
-	}
-	must(t, l.Close())
-	wantIDs(t, lost(t, r.disk, r.acked()), 2, 3)
-	l = open(t, r.disk, small())
-	wantLost(t, l.Group(77))
-	if err := l.Group(78).Err(); err != nil {
-		t.Fatalf("a new group, after a head that names all: %v", err)
-	}
-	must(t, l.Close())
 }
 
 // A group whose lost batch a later head makes up for is whole.
@@ -317,28 +281,4 @@ func TestUnreadableSectors(t *testing.T) {
 		t.Fatal("what could not be read was cut")
 	}
 	wantIDs(t, lost(t, r.disk, r.acked()))
-}
-
-// The broken variant takes a torn batch for corruption.
-func TestTrustTornBatch(t *testing.T) {
-	r := recorded{disk: disk.NewMem(1), models: []model{{}}}
-	l := open(t, r.disk, small())
-	r.one(t, l, 1, 2)
-	r.one(t, l, 1, 2)
-	must(t, l.Close())
-	file := r.places[1].file
-	must(t, r.disk.Mutate(file, func(b []byte) []byte {
-		i := bytes.LastIndex(b, []byte("entry 2 of term 1"))
-		clear(b[i : i+512])
-		return b
-	}))
-	o := small()
-	o.TrustTornBatch = true
-	l = open(t, r.disk.Clone(1), o)
-	wantLost(t, l.Group(2))
-	must(t, l.Close())
-	l = open(t, r.disk, small())
-	if err := r.models[1].diff(l); err != nil {
-		t.Fatal(err)
-	}
 }

@@ -14,13 +14,15 @@
 //
 //	batch    | header | records ... | zeros | trailer |
 //
-//	header   | fixed 40 | row 48 ... | u32 CRC of the header |
+//	header   | fixed 48 | row 48 ... | latest 16 ... | u32 CRC of the header |
 //	fixed    | u32 magic "WNLh" or "WNLt" | u16 version 1 | u16 flags | u64 log id |
-//	         | u64 number | u64 size of the batch | u32 CRC of the batch before | u32 rows |
+//	         | u64 number | u64 size of the batch | u32 CRC of the batch before |
+//	         | u32 rows | u32 latest | u32 reach: how many batches before it latest tells of |
 //	row      | u64 group | u64 first index | u64 last index (both 0: no entries) |
 //	         | u64 number of the batch with the group's previous row, 0 = none |
 //	         | u64 offset in the batch | u64 size | of its records: hard, start, entries |
-//	trailer  | row 48 ... | fixed 40 | u32 CRC of all before the trailer |
+//	latest   | u64 group | u64 number of the batch with its latest row |
+//	trailer  | row 48 ... | latest 16 ... | fixed 48 | u32 CRC of all before the trailer |
 //	         | u32 CRC of the trailer: "the CRC of the batch" |
 //
 //	record   | u32 CRC of what follows | u32 size of data | u8 kind | u8 entry type | u16 0 |
@@ -38,16 +40,22 @@
 // Numbers go up by one; both copies of a head have the same one. The log id is
 // random and secret: no tenant can write data that looks like a batch.
 //
+// The latest of a batch are all groups that have a row in one of the 16 batches
+// before it (fewer when recovery could not read some of them) and none in the
+// batch itself: so it tells which groups had a row in a hole before it.
+//
 // # Recovery
 //
 // A batch is written when the one before is durable. So a bad batch that
 // nothing valid follows was never acknowledged: it is torn and cut off. A bad
 // batch that a valid header or trailer with a greater number follows is
-// corruption. Every record and both tables have checksums, so it stops only
-// the groups whose records are hurt, and when neither table can be read, the
-// groups that cannot be shown to have no row in it (each row and each head
-// names the batch of the group's previous row). A stopped group has an Err,
-// which later heads repeat, until it starts anew; all others serve.
+// corruption. Every record and all tables have checksums, so it stops only the
+// groups whose records are hurt. When neither header nor trailer can be read,
+// of one batch or of several in a row, the next one that can names the groups
+// that had rows there. Only in a hole beyond its reach other groups are in
+// doubt, too, and stop unless a later row or head shows that they had no row in
+// it (each names the batch of the group's previous one). A stopped group has an
+// Err, which later heads repeat, until it starts anew; all others serve.
 //
 // Rejected: entries as protobuf (half the speed of the hot path); one log per
 // group (a sync each); batches at 512 bytes (a torn write of one could hurt the

@@ -16,8 +16,9 @@ const (
 	version     = 1
 	flagHead    = 1
 
-	fixedBytes  = 40
+	fixedBytes  = 48
 	rowBytes    = 48
+	latestBytes = 16
 	recordBytes = 36 // before the data
 	voteBytes   = 8
 	groupBytes  = 56
@@ -50,8 +51,12 @@ type frame struct {
 	number   uint64
 	bytes    uint64
 	previous uint32 // CRC of the batch before
+	since    uint64 // number of the first batch that latest is complete of
 	rows     []row
+	latest   []latest
 }
+
+func (f *frame) tables() tables { return tables{len(f.rows), len(f.latest)} }
 
 // row says what a batch holds for one group.
 type row struct {
@@ -62,13 +67,19 @@ type row struct {
 	bytes       uint64
 }
 
-func headerBytes(rows int) int { return fixedBytes + rows*rowBytes + 4 }
+// latest says which batch has the latest row of a group.
+type latest struct{ group, batch uint64 }
 
-func trailerBytes(rows int) int { return rows*rowBytes + fixedBytes + 8 }
+// tables are the lengths of the two tables of a batch.
+type tables struct{ rows, latest int }
 
-// batchBytes is the size of a batch with records of the given size.
-func batchBytes(rows, records int) int {
-	n := headerBytes(rows) + records + trailerBytes(rows)
+func (t tables) bytes() int   { return t.rows*rowBytes + t.latest*latestBytes }
+func (t tables) header() int  { return fixedBytes + t.bytes() + 4 }
+func (t tables) trailer() int { return t.bytes() + fixedBytes + 8 }
+
+// batch is the size of a batch with records of the given size.
+func (t tables) batch(records int) int {
+	n := t.header() + records + t.trailer()
 	return (n + pageBytes - 1) / pageBytes * pageBytes
 }
 
@@ -80,81 +91,91 @@ func appendFixed(b []byte, magic uint32, f *frame) []byte {
 	b = le.AppendUint64(b, f.number)
 	b = le.AppendUint64(b, f.bytes)
 	b = le.AppendUint32(b, f.previous)
-	return le.AppendUint32(b, uint32(len(f.rows)))
+	b = le.AppendUint32(b, uint32(len(f.rows)))
+	b = le.AppendUint32(b, uint32(len(f.latest)))
+	return le.AppendUint32(b, uint32(f.number-f.since))
 }
 
-func appendRows(b []byte, rows []row) []byte {
-	for i := range rows {
-		r := &rows[i]
+func appendTables(b []byte, f *frame) []byte {
+	for i := range f.rows {
+		r := &f.rows[i]
 		for _, v := range [...]uint64{r.group, r.first, r.last, r.previous, r.offset, r.bytes} {
 			b = le.AppendUint64(b, v)
 		}
+	}
+	for _, v := range f.latest {
+		b = le.AppendUint64(le.AppendUint64(b, v.group), v.batch)
 	}
 	return b
 }
 
 // appendHeader begins a batch in b, which is empty.
 func appendHeader(b []byte, f *frame) []byte {
-	b = appendRows(appendFixed(b, headerMagic, f), f.rows)
+	b = appendTables(appendFixed(b, headerMagic, f), f)
 	return le.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
 
 // appendTrailer ends the batch b and returns it with its CRC. It needs b to
 // have room for f.bytes.
 func appendTrailer(b []byte, f *frame) ([]byte, uint32) {
-	at := int(f.bytes) - trailerBytes(len(f.rows))
+	at := int(f.bytes) - f.tables().trailer()
 	records := len(b)
 	b = b[:at]
 	clear(b[records:])
 	body := crc32.Checksum(b, castagnoli)
-	b = appendFixed(appendRows(b, f.rows), trailMagic, f)
+	b = appendFixed(appendTables(b, f), trailMagic, f)
 	b = le.AppendUint32(b, body)
 	crc := crc32.Checksum(b[at:], castagnoli)
 	return le.AppendUint32(b, crc), crc
 }
 
-// decodeFixed reads a frame's fixed part and the number of its rows. It
+// decodeFixed reads a frame's fixed part and the lengths of its tables. It
 // checks no checksum.
-func decodeFixed(b []byte, magic uint32) (f frame, rows int, ok bool) {
+func decodeFixed(b []byte, magic uint32) (f frame, t tables, ok bool) {
 	if len(b) < fixedBytes || le.Uint32(b) != magic || le.Uint16(b[4:]) != version {
-		return f, 0, false
+		return f, t, false
 	}
 	f.flags = le.Uint16(b[6:])
 	f.id = le.Uint64(b[8:])
 	f.number = le.Uint64(b[16:])
 	f.bytes = le.Uint64(b[24:])
 	f.previous = le.Uint32(b[32:])
-	n := le.Uint32(b[36:])
+	t = tables{int(le.Uint32(b[36:])), int(le.Uint32(b[40:]))}
+	reach := uint64(le.Uint32(b[44:]))
+	f.since = f.number - reach
 	switch {
-	case f.flags > flagHead, f.flags == flagHead && n > 0, f.number == 0,
-		f.bytes%pageBytes != 0, f.bytes > batchBytesMax, f.bytes < uint64(batchBytes(int(n), 0)):
-		return f, 0, false
+	case f.flags > flagHead, f.flags == flagHead && (t != tables{} || reach > 0), f.number <= reach,
+		f.bytes%pageBytes != 0, f.bytes > batchBytesMax, f.bytes < uint64(t.batch(0)):
+		return f, tables{}, false
 	}
-	return f, int(n), true
+	return f, t, true
 }
 
 // decodeTrailer reads the trailer with which b ends, the CRC of what is before
 // it, and its own.
 func decodeTrailer(b []byte) (f frame, body, crc uint32, ok bool) {
 	at := len(b) - fixedBytes - 8
-	f, rows, ok := decodeFixed(b[at:], trailMagic)
-	begin := at - rows*rowBytes
+	f, t, ok := decodeFixed(b[at:], trailMagic)
+	begin := at - t.bytes()
 	if !ok || begin < 0 {
 		return f, 0, 0, false
 	}
 	body, crc = le.Uint32(b[len(b)-8:]), le.Uint32(b[len(b)-4:])
-	f.rows = decodeRows(b[begin:], rows)
+	f.decodeTables(b[begin:], t)
 	return f, body, crc, crc == crc32.Checksum(b[begin:len(b)-4], castagnoli)
 }
 
-// decodeRows reads the table at the beginning of b, which is long enough.
-func decodeRows(b []byte, n int) []row {
-	rows := make([]row, n)
-	for i := range rows {
+// decodeTables reads the tables at the beginning of b, which is long enough.
+func (f *frame) decodeTables(b []byte, t tables) {
+	f.rows, f.latest = make([]row, t.rows), make([]latest, t.latest)
+	for i := range f.rows {
 		v := b[i*rowBytes:]
-		rows[i] = row{le.Uint64(v), le.Uint64(v[8:]), le.Uint64(v[16:]), le.Uint64(v[24:]), le.Uint64(v[32:]), le.Uint64(v[40:])}
+		f.rows[i] = row{le.Uint64(v), le.Uint64(v[8:]), le.Uint64(v[16:]), le.Uint64(v[24:]), le.Uint64(v[32:]), le.Uint64(v[40:])}
 	}
-	return rows
+	for i := range f.latest {
+		v := b[t.rows*rowBytes+i*latestBytes:]
+		f.latest[i] = latest{le.Uint64(v), le.Uint64(v[8:])}
+	}
 }
 
 // record is one decoded record. Its data is part of what it was decoded from.

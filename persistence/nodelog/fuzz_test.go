@@ -50,6 +50,7 @@ func FuzzOpen(f *testing.F) {
 	f.Add([]byte{}, false)
 	f.Add([]byte{2, 20, 1, 0}, false)
 	f.Add([]byte{2, 60, 1, 0, 3, 250, 7, 0}, true)
+	f.Add([]byte{3, 110, 0x30, 0}, true) // a row that its table has in no batch before
 	f.Fuzz(func(t *testing.T, edits []byte, seal bool) {
 		data := bytes.Clone(valid)
 		for ; len(edits) >= 4; edits = edits[4:] {
@@ -171,13 +172,13 @@ func validSegment(t testing.TB) []byte {
 // its sizes allow.
 func sealed(b []byte) []byte {
 	for at := 0; at+pageBytes <= len(b); at += pageBytes {
-		f, rows, found := decodeFixed(b[at:], headerMagic)
-		if !found || int64(f.bytes) > int64(len(b)-at) || headerBytes(rows) > len(b)-at {
+		f, tables, found := decodeFixed(b[at:], headerMagic)
+		n := tables.header()
+		if !found || int64(f.bytes) > int64(len(b)-at) || n > len(b)-at {
 			continue
 		}
 		batch := b[at:][:f.bytes]
-		n := headerBytes(rows)
-		f.rows = decodeRows(batch[fixedBytes:], rows)
+		f.decodeTables(batch[fixedBytes:], tables)
 		le.PutUint32(batch[n-4:], crc32.Checksum(batch[:n-4], castagnoli))
 		for rest := batch[n:]; len(rest) > recordBytes; {
 			size := recordBytes + int(le.Uint32(rest[4:]))
@@ -187,7 +188,7 @@ func sealed(b []byte) []byte {
 			le.PutUint32(rest, crc32.Checksum(rest[4:size], castagnoli))
 			rest = rest[size:]
 		}
-		trailer := len(batch) - trailerBytes(rows)
+		trailer := len(batch) - tables.trailer()
 		appendTrailer(batch[:trailer:len(batch)], &f)
 	}
 	return b

@@ -25,7 +25,11 @@ type Group struct {
 
 	// planned is the group as it will be after the batch being written. Owned
 	// by the writer.
-	planned struct{ start, last, batch uint64 }
+	planned struct {
+		start, last, batch uint64
+		writing            bool // the batch has a row of it
+		recent             bool // it is among Log.recent.groups
+	}
 
 	// Changed by the writer only (cut and err excepted).
 	mu struct {

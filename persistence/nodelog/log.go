@@ -33,10 +33,6 @@ type Options struct {
 	CacheBytes int64
 	// Logger gets what recovery found (slog.Default()).
 	Logger *slog.Logger
-	// TrustTornBatch makes recovery take a torn last batch for corruption that
-	// something valid follows. It breaks the log on purpose: for the
-	// simulation, which must notice.
-	TrustTornBatch bool
 }
 
 func (o *Options) ensureDefaults() {
@@ -93,6 +89,7 @@ type Log struct {
 	buf      []byte     // the batch being written
 	parts    []part     // the appends being written
 	rows     []row      // of the batch being written
+	recent   recent
 	cache    cache
 
 	spare spareState // atomic
@@ -149,7 +146,7 @@ func (l *Log) Write(batch []Append) error {
 		return err
 	}
 	records := l.plan(batch)
-	size := int64(batchBytes(len(batch), records))
+	size := int64(tables{len(l.rows), len(l.recent.table)}.batch(records))
 	err := l.makeRoom(size)
 	if err == nil {
 		err = l.flush(batch, size)
@@ -168,20 +165,25 @@ func (l *Log) Write(batch []Append) error {
 // records.
 func (l *Log) plan(batch []Append) int {
 	l.parts, l.rows = l.parts[:0], l.rows[:0]
-	at := headerBytes(len(batch))
+	for i := range batch {
+		g := l.Group(batch[i].Group)
+		g.admit(&batch[i])
+		g.planned.writing = true
+		l.parts = append(l.parts, part{group: g})
+	}
+	l.recent.plan(l.number + 1)
+	at := tables{len(batch), len(l.recent.table)}.header()
 	begin := at
 	for i := range batch {
 		a := &batch[i]
-		g := l.Group(a.Group)
 		r := row{group: a.Group, offset: uint64(at)}
-		g.admit(a)
 		if a.Start != nil {
 			at += recordBytes
 		}
 		if a.HardState != nil {
 			at += recordBytes + voteBytes
 		}
-		l.parts = append(l.parts, part{g, at})
+		l.parts[i].entriesAt = at
 		if n := len(a.Entries); n > 0 {
 			r.first, r.last = a.Entries[0].GetIndex(), a.Entries[n-1].GetIndex()
 		}
@@ -200,8 +202,13 @@ func (l *Log) flush(batch []Append, size int64) error {
 	for i := range l.rows {
 		g := l.parts[i].group
 		l.rows[i].previous, g.planned.batch = g.planned.batch, number
+		g.planned.writing = false
+		l.recent.add(g)
 	}
-	f := frame{id: l.id, number: number, bytes: uint64(size), previous: l.crc, rows: l.rows}
+	f := frame{
+		id: l.id, number: number, bytes: uint64(size), previous: l.crc, rows: l.rows,
+		since: l.recent.since, latest: l.recent.table,
+	}
 	b := appendHeader(l.buffer(int(size)), &f)
 	for i := range batch {
 		a := &batch[i]

@@ -106,9 +106,12 @@ func (g *modelGroup) diff(got *nodelog.Group) error {
 }
 
 // workload makes random batches that follow on from a model.
-type workload struct{ rng *rand.Rand }
+type workload struct {
+	rng    *rand.Rand
+	groups uint64
+}
 
-func newWorkload(seed uint64) workload { return workload{rand.New(rand.NewPCG(seed, 1))} }
+func newWorkload(seed uint64) workload { return workload{rand.New(rand.NewPCG(seed, 1)), 5} }
 
 func (w workload) batch(m model) []nodelog.Append {
 	var batch []nodelog.Append
@@ -121,7 +124,7 @@ func (w workload) batch(m model) []nodelog.Append {
 }
 
 func (w workload) append(m model) nodelog.Append {
-	a := nodelog.Append{Group: 1 + w.rng.Uint64N(5)}
+	a := nodelog.Append{Group: 1 + w.rng.Uint64N(w.groups)}
 	g := m[a.Group]
 	if w.rng.IntN(30) == 0 {
 		a.Start = &nodelog.Position{Index: g.last() + w.rng.Uint64N(20), Term: 1 + w.rng.Uint64N(9)}
@@ -164,7 +167,7 @@ func (w workload) text(n int) string {
 
 // cut returns a group of the model and how far it may be cut.
 func (w workload) cut(m model) (group, index uint64) {
-	group = 1 + w.rng.Uint64N(5)
+	group = 1 + w.rng.Uint64N(w.groups)
 	g := m[group]
 	return group, g.cut + w.rng.Uint64N(max(g.last(), g.cut)-g.cut+1)
 }

@@ -9,7 +9,7 @@ import (
 
 var (
 	errChain  = errors.New("a batch of the node log with a row of the group is damaged or missing")
-	errDoubt  = errors.New("a damaged batch of the node log may have had a row of the group")
+	errDoubt  = errors.New("a batch of the node log that had, or may have had, a row of the group cannot be read")
 	errPrefix = errors.New("the oldest entries of the group are missing from the node log")
 	errBefore = errors.New("an earlier recovery of the node log found damage")
 )
@@ -24,8 +24,14 @@ type recovery struct {
 	tail     *block // the last batch that was acknowledged, without its bytes
 	// pending is a bad batch: corrupt when a later batch turns up, else torn.
 	pending *block
-	doubt   map[uint64]bool // groups that may have had a row in an unreadable batch
-	buf     []byte
+	// doubt has the groups that had, or may have had, a row in a batch that
+	// cannot be read, with the number of the first such batch.
+	doubt map[uint64]uint64
+	hole  uint64 // of the batches after it all rows are known
+	// unknownFrom is the first batch that may have had rows of groups that
+	// were never met, while Log.mu.unknown; 0 = the log's oldest head.
+	unknownFrom uint64
+	buf         []byte
 
 	broken    error // of reading, at the latest place where it failed
 	brokenSeg uint64
@@ -40,7 +46,7 @@ func (l *Log) load() error {
 	if len(l.segments) == 0 {
 		return l.create()
 	}
-	r := recovery{l: l, number: l.segments[0].number - 1, doubt: map[uint64]bool{}}
+	r := recovery{l: l, number: l.segments[0].number - 1, doubt: map[uint64]uint64{}}
 	l.mu.unknown = true
 	for _, s := range l.segments {
 		if err := r.segment(s); err != nil {
@@ -93,6 +99,7 @@ func (r *recovery) meet(b *block) {
 	if b.number > r.number+1 {
 		r.unreadable(b.number - 1)
 	}
+	r.vouch(b)
 	if b.bad {
 		b.bytes = bytes.Clone(b.bytes)
 		r.pending = b
@@ -120,18 +127,60 @@ func (r *recovery) replay(b *block) {
 }
 
 // unreadable accounts for the batches up to number: nothing can be read of
-// them. Later rows and heads show which groups had no row in them.
+// them. Later tables and heads show which groups had no row in them.
 func (r *recovery) unreadable(number uint64) {
+	from := r.number + 1
 	for id := range r.l.mu.groups {
-		r.doubt[id] = true
+		if _, ok := r.doubt[id]; !ok {
+			r.doubt[id] = from
+		}
 	}
-	r.l.mu.unknown = true
-	r.number, r.crcKnown = number, false
+	if !r.l.mu.unknown {
+		r.l.mu.unknown, r.unknownFrom = true, from
+	}
+	r.number, r.crcKnown, r.hole = number, false, number
+}
+
+// vouch takes over what the tables of a batch say of the batches before it,
+// which is good even when the batch itself is torn: where the latest row is of
+// each group that has one since b.since, so that no other group has.
+func (r *recovery) vouch(b *block) {
+	for id, from := range r.doubt {
+		if from >= b.since {
+			delete(r.doubt, id)
+		}
+	}
+	if r.unknownFrom >= b.since {
+		r.l.mu.unknown = false
+	}
+	for i := range b.latest {
+		r.expect(b, b.latest[i])
+	}
+	for i := range b.rows {
+		if previous := b.rows[i].previous; previous < b.number {
+			r.expect(b, latest{b.rows[i].group, previous})
+		}
+	}
+}
+
+// expect doubts a group unless its latest row before b is where b says. A head
+// may still make up for it.
+func (r *recovery) expect(b *block, row latest) {
+	known := uint64(0)
+	if g := r.l.mu.groups[row.group]; g != nil {
+		known = g.mu.batch
+	}
+	if known != row.batch {
+		r.group(row.group)
+		r.hole = b.number - 1
+		r.doubt[row.group] = min(row.batch, r.hole)
+	}
 }
 
 // disown stops the groups with a row in a batch that is valid but not the one
 // that the next batch was written after.
 func (r *recovery) disown(number uint64) {
+	r.hole = number
 	for _, g := range r.l.mu.groups {
 		if g.mu.batch == number {
 			g.lose(errChain)
@@ -142,7 +191,7 @@ func (r *recovery) disown(number uint64) {
 // head takes over how every group stands. Of a group that missed a batch it is
 // all that is known; judge tells whether that is enough.
 func (r *recovery) head(b *block) {
-	for rest := b.bytes[headerBytes(0):]; ; {
+	for rest := b.bytes[tables{}.header():]; ; {
 		rec, err := decodeRecord(rest)
 		if err != nil || rec.kind != kindGroup {
 			break // the zeros after the last one
@@ -239,9 +288,6 @@ func (g *Group) replayEntry(p Position, b *block, at uint64, bytes int) error {
 // the end of the log ready for the next batch.
 func (r *recovery) finish() error {
 	l := r.l
-	if p := r.pending; p != nil && l.o.TrustTornBatch {
-		r.replay(p)
-	}
 	if err := r.checkEnd(); err != nil {
 		return err
 	}
@@ -259,6 +305,11 @@ func (r *recovery) finish() error {
 	if r.crcKnown {
 		l.crc = r.crc
 	}
+	if r.hole >= r.tail.number { // only what is cut below tells of it
+		if _, err := l.roll(0); err != nil {
+			return err
+		}
+	}
 	return r.renew()
 }
 
@@ -269,27 +320,31 @@ func (r *recovery) checkEnd() error {
 	case t == nil && r.broken != nil,
 		t != nil && r.broken != nil && (r.brokenSeg > t.seg.number || r.brokenSeg == t.seg.number && r.brokenAt >= t.end()):
 		return fmt.Errorf("read the end of the log: %w", r.broken)
-	case t == nil && (len(r.l.segments) > 1 || r.l.segments[0].number != 1):
+	case t == nil && (len(r.l.segments) > 1 || r.l.segments[0].number != 1 || r.hole > 0):
 		return errors.New("no batch of the log can be read")
 	}
 	return nil
 }
 
-// judge stops the groups of which something is missing.
+// judge stops the groups of which something is missing, and leaves the others
+// to the writer.
 func (r *recovery) judge() {
+	r.l.recent.floor = r.hole + 1
 	for id, g := range r.l.mu.groups {
 		first := g.mu.last.Index + 1
 		if len(g.mu.runs) > 0 {
 			first = g.mu.runs[0].Index
 		}
+		_, doubted := r.doubt[id]
 		switch {
 		case g.mu.lost:
-		case r.doubt[id]:
+		case doubted:
 			g.lose(errDoubt)
 		case first > g.mu.start.Index+1:
 			g.lose(errPrefix)
 		}
 		g.plan()
+		r.l.recent.add(g)
 		if g.mu.lost {
 			r.l.o.Logger.Error("log of a group is damaged", slog.Uint64("group", id), slog.Any("err", g.mu.err))
 		}
@@ -312,24 +367,26 @@ func (l *Log) removeAfter(number uint64) error {
 // after a failed sync never will reach, the disk.
 func (r *recovery) renew() error {
 	l, t := r.l, r.tail
-	s := l.active()
-	l.end = t.end()
+	s, end := t.seg, t.end()
 	b := make([]byte, t.frame.bytes)
 	if _, err := s.file.ReadAt(b, t.at); err != nil {
 		return err
 	}
 	places := []int64{t.at}
 	if t.flags == flagHead && t.at <= int64(len(b)) {
-		l.end = 2 * int64(len(b))
+		end = 2 * int64(len(b))
 		places = []int64{0, int64(len(b))}
 	}
 	if r.pending != nil {
 		l.o.Logger.Warn("torn batch at the end of the node log is cut", slog.Uint64("batch", r.pending.number))
 	}
-	if err := s.file.Truncate(l.end); err != nil {
+	if err := s.file.Truncate(end); err != nil {
 		return err
 	}
-	s.bytes = max(l.end, l.o.SegmentBytes)
+	if s == l.active() {
+		l.end = end
+	}
+	s.bytes = max(end, l.o.SegmentBytes)
 	if err := s.file.Allocate(s.bytes); err != nil {
 		return err
 	}

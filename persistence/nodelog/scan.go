@@ -87,8 +87,8 @@ func (s *scanner) next(off int64) *block {
 
 // header returns the batch whose header is at at, or nil.
 func (s *scanner) header(at int64) *block {
-	f, rows, ok := decodeFixed(s.read(at, fixedBytes), headerMagic)
-	n := headerBytes(rows)
+	f, t, ok := decodeFixed(s.read(at, fixedBytes), headerMagic)
+	n := t.header()
 	if !ok || s.id != 0 && f.id != s.id || int64(n) > s.seg.bytes-at {
 		return nil
 	}
@@ -96,7 +96,7 @@ func (s *scanner) header(at int64) *block {
 	if le.Uint32(b[n-4:]) != crc32.Checksum(b[:n-4], castagnoli) {
 		return nil
 	}
-	f.rows = decodeRows(b[fixedBytes:], rows)
+	f.decodeTables(b[fixedBytes:], t)
 	s.id = f.id
 	whole := &block{frame: f, seg: s.seg, at: at, bytes: s.read(at, int(f.bytes))}
 	whole.check()
@@ -110,10 +110,10 @@ func (b *block) check() {
 		return
 	}
 	t, body, crc, ok := decodeTrailer(b.bytes)
-	if !ok || t.number != b.number || !slices.Equal(t.rows, b.rows) {
+	if !ok || t.number != b.number || t.since != b.since || !slices.Equal(t.rows, b.rows) || !slices.Equal(t.latest, b.latest) {
 		return
 	}
-	b.bad = body != crc32.Checksum(b.bytes[:len(b.bytes)-trailerBytes(len(b.rows))], castagnoli)
+	b.bad = body != crc32.Checksum(b.bytes[:len(b.bytes)-b.tables().trailer()], castagnoli)
 	b.crc = crc
 }
 
@@ -124,8 +124,8 @@ func (s *scanner) trailer(end int64) *block {
 	if end > s.seg.bytes {
 		return nil
 	}
-	f, rows, ok := decodeFixed(s.read(end-fixed, fixed), trailMagic)
-	n := int64(trailerBytes(rows))
+	f, t, ok := decodeFixed(s.read(end-fixed, fixed), trailMagic)
+	n := int64(t.trailer())
 	if !ok || s.id != 0 && f.id != s.id || n > end || int64(f.bytes) > end {
 		return nil
 	}

@@ -37,13 +37,23 @@ func (l *Log) makeRoom(size int64) error {
 	if len(l.segments) > 0 && l.end+size <= l.active().bytes {
 		return nil
 	}
+	groups, err := l.roll(size)
+	if err != nil {
+		return err
+	}
+	return l.prune(groups)
+}
+
+// roll begins a new segment with room for a batch, and returns the groups that
+// its head names.
+func (l *Log) roll(size int64) ([]*Group, error) {
 	groups, starts := l.retained()
 	records := 0
 	for range groups {
 		records += recordBytes + groupBytes
 	}
-	f := frame{flags: flagHead, id: l.id, number: l.number + 1, previous: l.crc}
-	f.bytes = uint64(batchBytes(0, records))
+	f := frame{flags: flagHead, id: l.id, number: l.number + 1, previous: l.crc, since: l.number + 1}
+	f.bytes = uint64(tables{}.batch(records))
 	b := appendHeader(l.buffer(int(f.bytes)), &f)
 	for i, g := range groups {
 		s := g.standing()
@@ -52,13 +62,13 @@ func (l *Log) makeRoom(size int64) error {
 	}
 	b, crc := appendTrailer(b, &f)
 	if err := l.begin(b, f.number, size); err != nil {
-		return fmt.Errorf("begin segment: %w", err)
+		return nil, fmt.Errorf("begin segment: %w", err)
 	}
 	l.number, l.crc = f.number, crc
 	for i, g := range groups {
 		g.advance(starts[i])
 	}
-	return l.prune(groups)
+	return groups, nil
 }
 
 // retained returns all groups of the log in order of their ids, and where
