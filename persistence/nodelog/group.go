@@ -40,6 +40,7 @@ type Group struct {
 		start   Position // the log begins after it
 		last    Position
 		runs    []run           // where the entries are, ascending without a hole
+		sealed  bool            // the last run ends with entries that were overwritten
 		recent  []*raftpb.Entry // the newest entries, up to last
 		cut     uint64          // entries up to it are in the store
 		lost    bool            // recovery did not find all of the log: only Start mends it
@@ -193,7 +194,7 @@ func (g *Group) truncate(index uint64) int64 {
 		g.mu.last = Position{index - 1, g.term(index - 1)}
 	}
 	clear(g.mu.runs[keep:])
-	g.mu.runs = g.mu.runs[:keep]
+	g.mu.runs, g.mu.sealed = g.mu.runs[:keep], true
 	recent := g.mu.recent
 	k := sort.Search(len(recent), func(k int) bool { return recent[k].GetIndex() >= index })
 	freed := entriesBytes(recent[k:])
@@ -205,14 +206,14 @@ func (g *Group) truncate(index uint64) int64 {
 // add appends the entry at p, whose record is at off.
 func (g *Group) add(p Position, s *segment, off int64, bytes int) {
 	g.mu.last = p
-	if n := len(g.mu.runs); n > 0 {
+	if n := len(g.mu.runs); n > 0 && !g.mu.sealed {
 		r := &g.mu.runs[n-1]
 		if r.segment == s && r.Term == p.Term && r.offset+r.bytes == off && r.bytes < runBytesMax {
 			r.bytes += int64(bytes)
 			return
 		}
 	}
-	g.mu.runs = append(g.mu.runs, run{p, s, off, int64(bytes)})
+	g.mu.runs, g.mu.sealed = append(g.mu.runs, run{p, s, off, int64(bytes)}), false
 }
 
 // advance makes the log begin after p, when it began before.

@@ -188,6 +188,23 @@ func TestOversizedBatch(t *testing.T) {
 	must(t, l.Close())
 }
 
+// Entries that were overwritten stay on the disk, also between two that follow
+// on from each other.
+func TestOverwriteInOneBatch(t *testing.T) {
+	o := small()
+	o.CacheBytes = 1
+	d := disk.NewMem(1)
+	l := open(t, d, o)
+	must(t, l.Write([]nodelog.Append{{Group: 1, Entries: entries(1, 5, 1)}, {Group: 1, Entries: entries(4, 9, 1)}}))
+	must(t, l.Write([]nodelog.Append{{Group: 1, Entries: entries(10, 10, 1)}}))
+	for range 2 {
+		wantEntries(t, l.Group(1), entries(1, 10, 1))
+		must(t, l.Close())
+		l = open(t, d, o)
+	}
+	must(t, l.Close())
+}
+
 // Readers beside the writer see whole appends, from memory and from the disk,
 // while segments come and go.
 func TestReadBesideWrite(t *testing.T) {
