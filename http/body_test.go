@@ -105,6 +105,29 @@ func TestAnUnreadBodyIsNeverARequest(t *testing.T) {
 	}
 }
 
+// TestAmbiguousBodyLengths: a request whose end a proxy could see elsewhere is
+// refused, and the connection ends with it.
+func TestAmbiguousBodyLengths(t *testing.T) {
+	e := newEdge(t, nil)
+	for _, headers := range []string{
+		"Content-Length: 4\r\nTransfer-Encoding: chunked",
+		"Transfer-Encoding: chunked\r\nContent-Length: 4",
+		"Content-Length: 4\r\nContent-Length: 7",
+		"Transfer-Encoding: xchunked",
+		"Transfer-Encoding: gzip, chunked",
+		"transfer-encoding: chunked\r\nTransfer-Encoding: identity",
+	} {
+		got := e.raw(e.qdrant, "POST /collections/c/points HTTP/1.1\r\nHost: x\r\nApi-Key: "+e.keys["ADMIN"]+"\r\n"+headers+
+			"\r\n\r\n2\r\n{}\r\n0\r\n\r\nGET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+		if !strings.Contains(got, " 400 ") || !strings.Contains(got, "Connection: close") || strings.Count(got, "HTTP/1.1 ") != 1 {
+			t.Errorf("%q: %s", headers, got)
+		}
+	}
+	if calls := e.engine.take(); calls != nil {
+		t.Errorf("called %+v", calls)
+	}
+}
+
 func TestSlowBodies(t *testing.T) {
 	e := newEdge(t, smallBodies)
 	for _, framing := range []string{"Content-Length: 1000", "Transfer-Encoding: chunked"} {

@@ -60,6 +60,11 @@ func (s *Server) guard(next fasthttp.RequestHandler, fallback surface) fasthttp.
 			r.fail(errDraining)
 			return
 		}
+		if !framed(ctx.Request.Header.RawHeaders()) {
+			r.closes = true
+			r.fail(errFraming)
+			return
+		}
 		if !methods[text(ctx.Method())] {
 			r.fail(errMethod)
 			return
