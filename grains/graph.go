@@ -12,6 +12,10 @@ import (
 // recall is 1.
 const exactBytesMax = 10 << 20
 
+// efConstructionMax bounds the search for a new vertex's neighbours: what it
+// takes grows with the square of its width, and builders serve all tenants.
+const efConstructionMax = 4096
+
 // graphOptions are the graph's parameters: what the collection was created
 // with, where it says something, and Waggle's defaults.
 func graphOptions(c collection.Config) hnsw.Options {
@@ -27,7 +31,7 @@ func graphOptions(c collection.Config) hnsw.Options {
 		}
 	}
 	if ef, ok := set["ef_construct"].(int64); ok && ef > 0 {
-		o.EfConstruction = int(ef)
+		o.EfConstruction = int(min(ef, efConstructionMax))
 	}
 	return o
 }
