@@ -16,9 +16,9 @@ type recorder struct{ got []string }
 // Apply implements Sink.
 func (r *recorder) Apply(index uint64, events []collection.Event) {
 	var line strings.Builder
-	line.WriteString(fmt.Sprint(index, ":"))
+	_, _ = fmt.Fprint(&line, index, ":")
 	for _, e := range events {
-		line.WriteString(fmt.Sprint(" ", e.Collection, "@", e.Version))
+		_, _ = fmt.Fprint(&line, " ", e.Collection, "@", e.Version)
 	}
 	r.got = append(r.got, line.String())
 }

@@ -98,7 +98,7 @@ func (r *race) read(ctx context.Context) error {
 		}
 		if reads%10 == 0 {
 			if again, err := replacementsIn(held); err != nil || again != shown {
-				return fmt.Errorf("a view of %d replacements shows %d later; error %v", shown, again, err)
+				return fmt.Errorf("a view of %d replacements shows %d later; error %w", shown, again, err)
 			}
 			held.Release()
 			held = r.x.View()

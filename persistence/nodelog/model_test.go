@@ -99,7 +99,7 @@ func (g *modelGroup) diff(got *nodelog.Group) error {
 			term = want[i-first].GetTerm()
 		}
 		if t, err := got.Term(i); err != nil || t != term {
-			return fmt.Errorf("term of %d: %d, %v, want %d", i, t, err, term)
+			return fmt.Errorf("term of %d: %d, want %d; error %w", i, t, term, err)
 		}
 	}
 	return nil
@@ -275,7 +275,6 @@ func TestCrashAtEveryOperation(t *testing.T) {
 				}
 			}
 			acked = check(t, d, acked, maybe)
-			maybe = acked
 			d.FailAt(1+w.rng.IntN(40), errDisk)
 			acked, maybe = w.run(d, acked, 8)
 		}
