@@ -82,7 +82,8 @@ func (c *Client) Stop() {
 func (c *Client) Active() int { return c.directory.active() }
 
 func (c *Client) spawn(h *handle) *actor.PID {
-	g := &collectionGrain{handle: h, client: c, replica: c.replicaOf(h.key.tenant)}
+	h.replica = c.replicaOf(h.key.tenant)
+	g := &collectionGrain{handle: h, client: c}
 	return c.node.System().Root.Spawn(actor.PropsFromProducer(func() actor.Actor { return g }))
 }
 
@@ -98,16 +99,22 @@ func (c *Client) replicaOf(id tenant.ID) *actors.Replica {
 	return c.node.Partition(c.node.PartitionOf(id))
 }
 
-// load fills a live index beside the mailbox and sends the grain the result.
-func (c *Client) load(self *actor.PID, r *actors.Replica, info collection.Info) {
+// load fills a live index beside the mailbox, publishes it and tells the
+// grain. It keeps h pinned until then, also when nobody waits for it any more:
+// the subscription it takes must have an owner that ends it.
+func (c *Client) load(self *actor.PID, h *handle, info collection.Info) {
 	c.wg.Go(func() {
-		m := &loaded{live: newLiveIndex(info, c.builders.offer)}
+		defer c.directory.release(h)
+		live, m := newLiveIndex(info, c.builders.offer), &loaded{}
 		select {
 		case c.loads <- struct{}{}:
-			m.err = c.guardedLoad(m.live, r)
+			m.err = c.guardedLoad(live, h.replica)
 			<-c.loads
 		case <-c.background.Done():
 			m.err = collection.Errorf(collection.Unavailable, "the node is stopping")
+		}
+		if m.err == nil {
+			h.live.Store(live)
 		}
 		c.node.System().Root.Send(self, m)
 	})

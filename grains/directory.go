@@ -12,6 +12,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 	"github.com/asynkron/protoactor-go/cluster"
 
+	"github.com/hivehub/waggle/actors"
 	"github.com/hivehub/waggle/tenant"
 )
 
@@ -39,10 +40,19 @@ func parseIdentity(s string) (grainKey, bool) {
 // is not passivated, so that no message is posted to an actor that stops.
 type handle struct {
 	key      grainKey
+	replica  *actors.Replica // of its partition; set by spawn
 	pid      *actor.PID
 	pins     int // guarded by directory.mu
 	lastUsed time.Time
 	live     atomic.Pointer[liveIndex] // nil until the collection was searched
+}
+
+// retire ends the subscription of the index. Nothing may be loading.
+func (h *handle) retire() {
+	if live := h.live.Load(); live != nil {
+		live.ended.Store(true)
+		h.replica.Unsubscribe(h.key.collection)
+	}
 }
 
 // directory is this node's identity lookup: which grains are active here. mu
@@ -73,6 +83,24 @@ func (d *directory) acquire(k grainKey) *handle {
 	return h
 }
 
+// pin pins a grain once more; false when it is no longer the active one.
+func (d *directory) pin(h *handle) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.grains[h.key] != h {
+		return false
+	}
+	h.pins++
+	return true
+}
+
+// removeLocked takes a grain out: the next one of its key can subscribe at
+// once, however long this one takes to stop.
+func (d *directory) removeLocked(h *handle) {
+	delete(d.grains, h.key)
+	h.retire()
+}
+
 func (d *directory) release(h *handle) {
 	d.mu.Lock()
 	h.pins--
@@ -87,7 +115,7 @@ func (d *directory) passivate(want func(h *handle, idle time.Duration) bool) int
 	now := d.now()
 	for _, h := range d.byLastUse() {
 		if h.pins == 0 && want(h, now.Sub(h.lastUsed)) {
-			delete(d.grains, h.key)
+			d.removeLocked(h)
 			victims = append(victims, h)
 		}
 	}
@@ -116,7 +144,7 @@ func (d *directory) drop(k grainKey) {
 	d.mu.Lock()
 	h := d.grains[k]
 	if h != nil && h.pins == 0 {
-		delete(d.grains, k)
+		d.removeLocked(h)
 	} else {
 		h = nil
 	}

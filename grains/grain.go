@@ -21,18 +21,15 @@ type (
 		info  collection.Info
 		reply chan<- error
 	}
-	loaded struct {
-		live *liveIndex
-		err  error
-	}
+	// loaded tells that the load ended. The index is in handle.live.
+	loaded struct{ err error }
 )
 
 // collectionGrain is one active collection. Its fields are the actor's own,
-// except handle.live, which it publishes.
+// except handle, which it shares with the directory and the load.
 type collectionGrain struct {
 	handle  *handle
 	client  *Client
-	replica *actors.Replica
 	loading bool
 	waiting []chan<- error
 }
@@ -80,7 +77,7 @@ func offer[T any](reply chan<- T, v T) {
 // write hands the command on to the replica, whose answer goes to the caller
 // without passing here again.
 func (g *collectionGrain) write(m *write) {
-	g.replica.Post(actors.Proposal{Tenant: g.handle.key.tenant, Data: m.data}, m.reply)
+	g.handle.replica.Post(actors.Proposal{Tenant: g.handle.key.tenant, Data: m.data}, m.reply)
 }
 
 func (g *collectionGrain) activate(self *actor.PID, m *activate) {
@@ -92,28 +89,27 @@ func (g *collectionGrain) activate(self *actor.PID, m *activate) {
 	if g.loading {
 		return
 	}
+	if !g.client.directory.pin(g.handle) {
+		g.passivate() // it is being stopped
+		return
+	}
 	g.loading = true
-	g.client.load(self, g.replica, m.info)
+	g.client.load(self, g.handle, m.info)
 }
 
 func (g *collectionGrain) finishLoading(m *loaded) {
 	g.loading = false
-	if m.err == nil {
-		g.handle.live.Store(m.live)
-	}
 	for _, w := range g.waiting {
 		w <- m.err
 	}
 	g.waiting = nil
 }
 
+// passivate answers who still waits. The directory has ended the subscription.
 func (g *collectionGrain) passivate() {
-	if live := g.handle.live.Load(); live != nil {
-		live.ended.Store(true)
-		g.replica.Unsubscribe(g.handle.key.collection)
-	}
 	err := collection.Errorf(collection.Unavailable, "the collection was put aside; retry")
 	for _, w := range g.waiting {
 		w <- err
 	}
+	g.waiting = nil
 }
