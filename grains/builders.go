@@ -54,10 +54,13 @@ func (b *builders) offer(l *liveIndex) {
 	b.mu.wake = make(chan struct{})
 }
 
-func (b *builders) take() (*liveIndex, <-chan struct{}) {
+// take returns the next collection, or none and what to wait for. Only the
+// builder that always works may find the queue's work while searches run: it
+// looks again after each step and each wake, so nothing stays behind.
+func (b *builders) take(always bool) (*liveIndex, <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.mu.queue) == 0 {
+	if len(b.mu.queue) == 0 || !always && b.searching() {
 		return nil, b.mu.wake
 	}
 	l := b.mu.queue[0]
@@ -67,11 +70,7 @@ func (b *builders) take() (*liveIndex, <-chan struct{}) {
 
 func (b *builders) run(always bool) {
 	for {
-		l, wake := b.take()
-		if l != nil && !always && b.searching() {
-			b.putBack(l)
-			l = nil
-		}
+		l, wake := b.take(always)
 		if l == nil {
 			select {
 			case <-wake:
@@ -87,13 +86,6 @@ func (b *builders) run(always bool) {
 		default:
 		}
 	}
-}
-
-// putBack leaves l to the builder that always works, without waking anyone.
-func (b *builders) putBack(l *liveIndex) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.mu.queue = append(b.mu.queue, l)
 }
 
 // step does a piece of work for l and queues it again if there is more. The
