@@ -46,6 +46,16 @@ func (v *View) Vector(slot uint32) []float32 {
 // Sees reports whether the view has a vector in a slot below Slots.
 func (v *View) Sees(slot uint32) bool { return v.slot(slot).visible(v.seq) }
 
+// Visible is the bitmap of the 64 slots from first on, a multiple of 64, that
+// the view has a vector in.
+func (v *View) Visible(first uint32) uint64 {
+	if first >= v.slots {
+		return 0
+	}
+	c, row := v.chunks[first>>v.index.shift], int(first&(1<<v.index.shift-1))
+	return c.visible(v.seq, row, min(groupRows, len(c.slots)-row, int(v.slots-first)))
+}
+
 // RemovedBy reports whether the vector in a slot below Slots is removed for the
 // views at the sequence number and after, published or not.
 func (v *View) RemovedBy(slot uint32, seq uint64) bool { return v.slot(slot).died.Load() <= seq }

@@ -2,6 +2,7 @@ package hnsw
 
 import (
 	"context"
+	"math"
 	"runtime"
 	"slices"
 	"sync"
@@ -101,6 +102,7 @@ func (x *Index) link(w *walker, v *flat.View, slot uint32) {
 // vertex it met, for the level below.
 func (x *Index) choose(w *walker, v *flat.View, slot uint32, level int, from uint32) uint32 {
 	w.aimAt(slot)
+	w.budget, w.hopping = math.MaxInt, false
 	_ = w.walk(context.Background(), level, x.options.EfConstruction, from, nil)
 	found := w.pool.items
 	nearest := found[0].slot()
@@ -146,29 +148,25 @@ func (w *walker) elsewhere(chosen uint32, rest []candidate) []candidate {
 		return rest
 	}
 	w.aimAt(chosen)
-	w.batch(len(rest))
 	w.slots = w.slots[:0]
 	for _, c := range rest {
 		w.slots = append(w.slots, c.slot())
 	}
-	w.score(w.slots, w.distances)
 	n := 0
-	for i, c := range rest {
-		if w.distances[i] >= c.distance {
-			rest[n] = c
+	for i, d := range w.measure() {
+		if d >= rest[i].distance {
+			rest[n] = rest[i]
 			n++
 		}
 	}
 	return rest[:n]
 }
 
-// ranked returns slots as candidates, nearest first, in the pool's room.
-func (w *walker) ranked(slots []uint32) []candidate {
-	w.batch(len(slots))
-	w.score(slots, w.distances)
+// ranked returns the batch as candidates, nearest first, in the pool's room.
+func (w *walker) ranked() []candidate {
 	w.pool.items = w.pool.items[:0]
-	for i, s := range slots {
-		w.pool.items = append(w.pool.items, candidate{w.distances[i], s})
+	for i, d := range w.measure() {
+		w.pool.items = append(w.pool.items, candidate{d, w.slots[i]})
 	}
 	slices.SortFunc(w.pool.items, nearer)
 	return w.pool.items
@@ -205,7 +203,8 @@ func (x *Index) connect(w *walker, slot uint32, level int, c candidate) {
 		return
 	}
 	w.aimAt(slot)
-	candidates := x.staying(w.memory, w.ranked(append(w.slots, c.slot())))
+	w.slots = append(w.slots, c.slot())
+	candidates := x.staying(w.memory, w.ranked())
 	w.kept = w.diverse(w.kept[:0], candidates, len(list))
 	write(list, w.kept)
 }

@@ -66,6 +66,7 @@ type Index struct {
 	options Options
 	flat    *flat.Index
 	arena   *arena
+	plan    func(live, matches, ef int) way
 
 	// The writer's own, and of train, which stops the writer by writing.
 	writing  sync.Mutex
@@ -112,6 +113,7 @@ func New(dim int, metric index.Metric, o Options) *Index {
 		links: newSlab(a, 2*o.M*4), places: newSlab(a, placeBytes), uppers: newSlab(a, o.M*4),
 		uppersUp: 1,
 	}
+	x.plan = func(live, matches, ef int) way { return choose(o.M, live, matches, ef) }
 	x.memory.Store(&memory{})
 	runtime.AddCleanup(x, (*arena).free, a)
 	return x

@@ -47,26 +47,38 @@ func buildAll(x *Index, builders int) {
 var small = Options{EfConstruction: 60, Threshold: 1}
 
 func TestConformance(t *testing.T) {
-	alwaysWalk(t)
 	floats := small
 	floats.Floats = true
 	var building sync.WaitGroup
 	t.Cleanup(building.Wait)
 	for name, maker := range map[string]indextest.Maker{
-		"beside": func(dim int, metric index.Metric) index.Index { return beside{New(dim, metric, small), &building} },
+		"beside": func(dim int, metric index.Metric) index.Index {
+			return beside{planned(byWalk, dim, metric, small), &building}
+		},
 		"tail":   func(dim int, metric index.Metric) index.Index { return New(dim, metric, small) },
-		"graph":  func(dim int, metric index.Metric) index.Index { return eager{New(dim, metric, small)} },
-		"floats": func(dim int, metric index.Metric) index.Index { return eager{New(dim, metric, floats)} },
+		"graph":  func(dim int, metric index.Metric) index.Index { return eager{planned(byWalk, dim, metric, small)} },
+		"scan":   func(dim int, metric index.Metric) index.Index { return eager{planned(byScan, dim, metric, small)} },
+		"floats": func(dim int, metric index.Metric) index.Index { return eager{planned(byWalk, dim, metric, floats)} },
+		"hops": func(dim int, metric index.Metric) index.Index {
+			x := planned(byHops, dim, metric, small)
+			x.plan = func(live, matches, _ int) way {
+				if matches < live {
+					return byHops
+				}
+				return byWalk
+			}
+			return eager{x}
+		},
 	} {
 		t.Run(name, func(t *testing.T) { indextest.Run(t, maker) })
 	}
 }
 
-// alwaysWalk makes the plan choose the graph however small it is.
-func alwaysWalk(t *testing.T) {
-	old := walkCost
-	walkCost = 0
-	t.Cleanup(func() { walkCost = old })
+// planned is an index that searches in one way.
+func planned(w way, dim int, metric index.Metric, o Options) *Index {
+	x := New(dim, metric, o)
+	x.plan = func(int, int, int) way { return w }
+	return x
 }
 
 // gaussians makes vectors around centres, as embeddings are.
@@ -122,7 +134,7 @@ func recallOf(tb testing.TB, x index.Index, queries [][]float32, k, ef int) floa
 }
 
 func TestRecall(t *testing.T) {
-	const n, dim = 10_000, 32
+	const n, dim = 6_000, 32
 	vectors := gaussians(rand.New(rand.NewPCG(1, 2)), n+100, dim, 50)
 	for _, floats := range []bool{false, true} {
 		for _, builders := range []int{1, 2} {

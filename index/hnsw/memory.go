@@ -1,6 +1,8 @@
 package hnsw
 
 import (
+	"iter"
+	"slices"
 	"sync/atomic"
 	"unsafe"
 
@@ -55,17 +57,20 @@ func (m *memory) list(slot uint32, level int) []uint32 {
 	return unsafe.Slice((*uint32)(m.uppers.At(row)), m.uppers.Stride/4)
 }
 
-// read appends the slots of a list to dst.
-func read(list []uint32, dst []uint32) []uint32 {
-	for i := range list {
-		link := atomic.LoadUint32(&list[i])
-		if link == 0 {
-			break
+// links is the slots of a list.
+func links(list []uint32) iter.Seq[uint32] {
+	return func(yield func(uint32) bool) {
+		for i := range list {
+			link := atomic.LoadUint32(&list[i])
+			if link == 0 || !yield(link-1) {
+				return
+			}
 		}
-		dst = append(dst, link-1)
 	}
-	return dst
 }
+
+// read appends the slots of a list to dst.
+func read(list []uint32, dst []uint32) []uint32 { return slices.AppendSeq(dst, links(list)) }
 
 // write replaces a list. Readers beside it see old and new slots.
 func write(list []uint32, chosen []candidate) {

@@ -2,7 +2,6 @@ package hnsw
 
 import (
 	"slices"
-	"sync/atomic"
 
 	"github.com/hivehub/waggle/index/flat"
 )
@@ -125,12 +124,8 @@ func (x *Index) mend(w *walker, slot uint32, level int) []candidate {
 			continue
 		}
 		leaving++
-		for i := range m.list(s, level) {
-			heir := atomic.LoadUint32(&m.list(s, level)[i])
-			if heir == 0 {
-				break
-			}
-			if heir--; heir < w.limit && !m.place(heir).is(gone) && w.seen.add(heir) {
+		for heir := range links(m.list(s, level)) {
+			if heir < w.limit && !m.place(heir).is(gone) && w.seen.add(heir) {
 				w.heirs = append(w.heirs, heir)
 			}
 		}
@@ -140,9 +135,10 @@ func (x *Index) mend(w *walker, slot uint32, level int) []candidate {
 	}
 	w.slots = slices.DeleteFunc(w.slots, func(s uint32) bool { return m.place(s).is(gone) })
 	w.aimAt(slot)
-	w.kept = append(w.kept[:0], w.ranked(w.slots)...)
+	w.kept = append(w.kept[:0], w.ranked()...)
 	stayed := len(w.kept)
-	rest := w.ranked(w.heirs)
+	w.slots = append(w.slots[:0], w.heirs...)
+	rest := w.ranked()
 	rest = rest[:min(len(rest), 2*len(list))]
 	for _, c := range w.kept {
 		rest = w.elsewhere(c.slot(), rest)

@@ -117,11 +117,10 @@ func checkGraph(t *testing.T, x *Index) {
 // A removed vertex is walked over as long as a view sees it, and keeps its
 // slot; then both go.
 func TestViewsKeepTheirVertices(t *testing.T) {
-	alwaysWalk(t)
 	const n, dim = 1000, 8
 	r := rand.New(rand.NewPCG(3, 4))
 	vectors := gaussians(r, 2*n, dim, 5)
-	x := New(dim, index.L2, small)
+	x := planned(byWalk, dim, index.L2, small)
 	fill(t, x, vectors[:n])
 	buildAll(x, 1)
 	old := x.View()
@@ -157,10 +156,9 @@ func TestViewsKeepTheirVertices(t *testing.T) {
 }
 
 func TestEverythingRemovedAndMadeAnew(t *testing.T) {
-	alwaysWalk(t)
 	const n, dim = 500, 8
 	r := rand.New(rand.NewPCG(5, 6))
-	x := New(dim, index.L2, small)
+	x := planned(byWalk, dim, index.L2, small)
 	for range 3 {
 		fill(t, x, gaussians(r, n, dim, 5))
 		buildAll(x, 1)
@@ -188,9 +186,8 @@ func TestEverythingRemovedAndMadeAnew(t *testing.T) {
 // was that point's vector at some moment of the search, points are found once,
 // and the view's number of them.
 func TestPointsReplacedUnderReadersAndBuilders(t *testing.T) {
-	alwaysWalk(t)
-	const points, rounds, dim = 400, 60, 16
-	x := New(dim, index.L2, small)
+	const points, rounds, dim = 400, 300, 16
+	x := planned(byWalk, dim, index.L2, small)
 	vectorOf := func(label uint64) []float32 {
 		r := rand.New(rand.NewPCG(label, 7))
 		v := make([]float32, dim)
@@ -250,7 +247,7 @@ func TestPointsReplacedUnderReadersAndBuilders(t *testing.T) {
 		})
 	}
 	r := rand.New(rand.NewPCG(9, 10))
-	for round := range uint64(rounds) {
+	for range rounds {
 		for _, p := range r.Perm(points)[:points/2] {
 			version := last[p].Load() + 1
 			last[p].Store(version)
@@ -264,7 +261,6 @@ func TestPointsReplacedUnderReadersAndBuilders(t *testing.T) {
 		for p := range points {
 			first[p].Store(last[p].Load())
 		}
-		_ = round
 	}
 	done.Store(true)
 	others.Wait()

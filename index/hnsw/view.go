@@ -2,6 +2,8 @@ package hnsw
 
 import (
 	"context"
+	"math"
+	"math/bits"
 	"runtime"
 	"slices"
 
@@ -22,135 +24,211 @@ type view struct {
 // never fewer than there are.
 func (v *view) Search(ctx context.Context, q *index.Query, dst []index.Hit) ([]index.Hit, error) {
 	x := v.index
-	k := min(q.K, v.Len())
-	if k <= 0 || q.Exact || len(q.Vector) != x.dim || !x.worthWalking(q, v.Len()) {
+	m := x.memory.Load()
+	if q.Exact || !m.ready || len(q.Vector) != x.dim {
 		return v.View.Search(ctx, q, dst)
 	}
 	if v.Released() {
 		panic("BUG: hnsw: search in a released view")
 	}
-	w := walkers.Get().(*walker)
-	defer walkers.Put(w)
+	s := search{view: v, query: q, k: min(q.K, v.Len()), walker: walkers.Get().(*walker)}
+	defer walkers.Put(s.walker)
 	defer runtime.KeepAlive(x) // its slabs are not the collector's
-	dst, err := v.search(ctx, w, q, dst)
-	if err != nil || len(dst) >= k {
-		return dst, err
+	if s.k <= 0 {
+		return dst[:0], nil
 	}
-	return v.View.Search(ctx, q, dst)
+	return s.run(ctx, dst)
 }
 
-// worthWalking is the plan: whether a walk is cheaper than comparing all.
-func (x *Index) worthWalking(q *index.Query, live int) bool {
-	_, _, ok := x.entryPoint()
-	return ok && x.width(q)*walkCost < live
+// search is one search of a view. It lives on the searcher's stack.
+type search struct {
+	*walker
+	view  *view
+	query *index.Query
+	k     int
+	ef    int
+	exact bool // codes lose nothing, neither the vectors' nor the query's
 }
 
-// walkCost is roughly how many vectors a scan compares in the time a walk
-// takes for one more of width.
-var walkCost = 8
+// spare is how many candidates besides k a scan keeps, as their true distances
+// may be in another order than their codes'.
+const spare = 200
 
-func (x *Index) width(q *index.Query) int {
-	ef := q.Ef
-	if ef <= 0 {
-		ef = x.options.EfSearch
+func (s *search) run(ctx context.Context, dst []index.Hit) ([]index.Hit, error) {
+	x, v := s.view.index, s.view
+	s.begin(x, v.View)
+	s.exact = s.aim(s.query.Vector) && !x.lossy.Load()
+	if s.ef = s.query.Ef; s.ef <= 0 {
+		s.ef = x.options.EfSearch
 	}
-	return max(ef, q.K)
-}
-
-// search looks in the tail, then in the graph: what is linked meanwhile is
-// found at least once.
-func (v *view) search(ctx context.Context, w *walker, q *index.Query, dst []index.Hit) ([]index.Hit, error) {
-	x, j := v.index, &judge{v.View, q.Allow}
-	w.begin(x, v.View)
-	exact := w.aim(q.Vector) && !x.lossy.Load()
-	rescored := q.K
-	if !exact {
-		rescored = min(x.width(q), 2*q.K+rescoreMore)
+	s.ef = max(s.ef, s.k)
+	matches := v.Len()
+	if s.query.Allow != nil {
+		matches = min(matches, ones(s.query.Allow))
 	}
-	if err := v.searchTail(ctx, w, rescored, j); err != nil {
+	if way := x.plan(v.Len(), matches, s.ef); way != byScan && s.entered {
+		done, err := s.walkGraph(ctx, way, matches)
+		if err != nil {
+			return dst[:0], err
+		}
+		if done {
+			return append(dst[:0], s.hits...), nil
+		}
+	}
+	if err := s.scan(ctx); err != nil {
 		return dst[:0], err
+	}
+	if s.rescore() {
+		return append(dst[:0], s.hits...), nil
+	}
+	return v.View.Search(ctx, s.query, dst) // too many are too much alike
+}
+
+// walkGraph looks in the tail, then in the graph: what is linked meanwhile is
+// found at least once. It reports whether it found as many as are wanted, and
+// gives up when there are so few matches where it looks that comparing all of
+// them is the shorter way.
+func (s *search) walkGraph(ctx context.Context, way way, matches int) (done bool, err error) {
+	j := &judge{s.view.View, s.query.Allow}
+	if err := s.scanTail(ctx, j); err != nil {
+		return false, err
+	}
+	from := s.descend(s.walker.entry, s.top, 0)
+	if way == byHops && !s.common(from, matches) {
+		return false, nil
 	}
 	// As long as nothing in the graph is removed, what the walk meets is nearly
 	// always in the view: asking once, at the end, will do.
-	careful := q.Allow != nil || x.leaving.Load() > 0
+	careful := s.query.Allow != nil || s.view.index.leaving.Load() > 0
 	for {
-		if err := v.searchGraph(ctx, w, x.width(q), j, careful); err != nil {
-			return dst[:0], err
+		asked := j
+		if !careful {
+			asked = nil
 		}
-		dst = v.rescore(w, q, rescored, j, dst)
-		if careful || len(dst) == q.K {
-			return dst, nil
+		s.budget = budget(way, s.view.Len(), matches, s.ef)
+		s.hopping = way == byHops
+		if err := s.walk(ctx, 0, s.ef, from, asked); err != nil || s.budget < 0 {
+			return false, err
+		}
+		if s.rescore(); len(s.hits) == s.k || careful {
+			return len(s.hits) == s.k, nil
 		}
 		careful = true
 	}
 }
 
-// rescoreMore is how many candidates besides twice as many as are wanted are
-// compared as floats.
-const rescoreMore = 10
+// common reports whether matches are about as common around a vertex as they
+// are everywhere. Where they are not, the nearest matches are all around and
+// far away, and hops lead to some of them only.
+func (s *search) common(at uint32, matches int) bool {
+	around, of := 0, 0
+	for over := range links(s.memory.list(at, 0)) {
+		if over >= s.limit {
+			continue
+		}
+		for slot := range links(s.memory.list(over, 0)) {
+			of++
+			if allowed(s.query.Allow, slot) {
+				around++
+			}
+		}
+	}
+	return 3*around*s.view.Len() >= of*matches
+}
 
-// searchTail compares what is not yet linked.
-func (v *view) searchTail(ctx context.Context, w *walker, k int, j *judge) error {
-	w.tail.reset(k)
-	w.slots = w.slots[:0]
-	m := w.memory
-	for i, slot := range v.tail {
+// scanTail compares what is not yet linked.
+func (s *search) scanTail(ctx context.Context, j *judge) error {
+	s.tail.reset(s.k + spare)
+	s.slots = s.slots[:0]
+	for i, slot := range s.view.tail {
 		if i%checkEvery == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if slot < w.limit && !m.place(slot).is(linked) && j.accepts(slot) {
-			w.slots = append(w.slots, slot)
+		if slot < s.limit && !s.memory.place(slot).is(linked) && j.accepts(slot) {
+			s.slots = append(s.slots, slot)
 		}
-		if len(w.slots) == batchMax || i == len(v.tail)-1 {
-			w.score(w.slots, w.distances)
-			for n, s := range w.slots {
-				if d := w.distances[n]; d < w.tail.limit {
-					w.tail.offer(candidate{d, s})
-				}
-			}
-			w.slots = w.slots[:0]
+		if len(s.slots) == batchMax {
+			s.compare()
 		}
 	}
+	s.compare()
 	return nil
 }
 
-func (v *view) searchGraph(ctx context.Context, w *walker, ef int, j *judge, careful bool) error {
-	if !w.entered {
-		w.pool.reset(ef)
-		return nil
+// scan compares all that may be in the answer.
+func (s *search) scan(ctx context.Context) error {
+	s.tail.reset(s.k + spare)
+	s.pool.reset(0)
+	s.slots = s.slots[:0]
+	for first := uint32(0); first < s.view.Slots(); first += 64 {
+		if first%checkEvery == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		wanted := word(s.query.Allow, first)
+		if wanted != 0 {
+			wanted &= s.view.Visible(first)
+		}
+		for ; wanted != 0; wanted &= wanted - 1 {
+			s.slots = append(s.slots, first+uint32(bits.TrailingZeros64(wanted)))
+		}
+		if len(s.slots) >= batchMax {
+			s.compare()
+		}
 	}
-	if !careful {
-		j = nil
-	}
-	return w.walk(ctx, 0, ef, w.descend(w.entry, w.top, 0), j)
+	s.compare()
+	return nil
 }
 
-// rescore turns the nearest of tail and graph into hits at true distances.
-func (v *view) rescore(w *walker, q *index.Query, most int, j *judge, dst []index.Hit) []index.Hit {
-	w.slots = w.slots[:0]
-	for _, p := range []*pool{&w.tail, &w.pool} {
-		n := 0
-		for _, c := range p.items {
-			if n == most {
-				break
-			}
-			if c.vertex&refused == 0 && j.accepts(c.slot()) {
-				w.slots = append(w.slots, c.slot())
-				n++
+// compare offers the batch to the tail's pool.
+func (s *search) compare() {
+	for i, d := range s.measure() {
+		if d < s.tail.limit {
+			s.tail.offer(candidate{d, s.slots[i]})
+		}
+	}
+	s.slots = s.slots[:0]
+}
+
+// rescore turns the nearest of tail and graph into hits at true distances. It
+// reports whether the tail kept all that may be among them.
+func (s *search) rescore() (sure bool) {
+	reach := s.collect()
+	s.vector = s.query.Vector
+	s.hits = s.hits[:0]
+	for i, d := range s.measureFloats() {
+		label, _ := s.view.Label(s.slots[i])
+		s.hits = append(s.hits, index.Hit{Label: label, Slot: s.slots[i], Distance: d})
+	}
+	slices.SortFunc(s.hits, index.Hit.Compare)
+	s.hits = slices.CompactFunc(s.hits, func(a, b index.Hit) bool { return a.Slot == b.Slot })
+	s.hits = s.hits[:min(len(s.hits), s.k)]
+	return reach < s.tail.limit || math.IsInf(float64(s.tail.limit), 1)
+}
+
+// collect puts into the batch the candidates that may be among the k nearest,
+// and returns the distance up to which they may.
+func (s *search) collect() (reach float32) {
+	j := judge{s.view.View, s.query.Allow}
+	reach = float32(math.Inf(1))
+	s.slots = s.slots[:0]
+	for a, b := s.tail.items, s.pool.items; len(a)+len(b) > 0; {
+		next := &a
+		if len(a) == 0 || len(b) > 0 && b[0].distance < a[0].distance {
+			next = &b
+		}
+		c := (*next)[0]
+		*next = (*next)[1:]
+		if c.distance > reach {
+			break
+		}
+		if c.vertex&refused != 0 || !j.accepts(c.slot()) {
+			continue
+		}
+		if s.slots = append(s.slots, c.slot()); len(s.slots) == s.k {
+			if reach = c.distance; !s.exact && s.memory.scalar != nil {
+				reach = s.memory.scalar.Reach(&s.code, c.distance)
 			}
 		}
 	}
-	if len(w.distances) < len(w.slots) {
-		w.distances = make([]float32, cap(w.slots))
-	}
-	w.vector = q.Vector
-	w.scoreFloats(w.slots, w.distances)
-	w.hits = w.hits[:0]
-	for i, slot := range w.slots {
-		label, _ := v.Label(slot)
-		w.hits = append(w.hits, index.Hit{Label: label, Slot: slot, Distance: w.distances[i]})
-	}
-	slices.SortFunc(w.hits, index.Hit.Compare)
-	w.hits = slices.CompactFunc(w.hits, func(a, b index.Hit) bool { return a.Slot == b.Slot })
-	return append(dst[:0], w.hits[:min(len(w.hits), q.K)]...)
+	return reach
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"math"
 	"sync"
-	"sync/atomic"
 	"unsafe"
 
 	"github.com/hivehub/waggle/index"
@@ -24,6 +23,8 @@ type walker struct {
 	entered bool
 	limit   uint32 // slots not below it are passed over
 	seen    marks
+	budget  int  // comparisons left; a walk that runs out of them stops
+	hopping bool // walk in hops over what the judge allows
 	pool    pool
 	tail    pool
 
@@ -49,7 +50,6 @@ func (w *walker) begin(x *Index, v *flat.View) {
 		w.limit = min(w.limit, w.memory.room)
 	}
 	w.seen.fit(w.limit)
-	w.batch(max(2*x.options.M, batchMax))
 }
 
 // latest is the floats of all vectors that are published, for walks on floats:
@@ -63,11 +63,25 @@ func (x *Index) latest() (rows distance.Rows, slots uint32) {
 // batchMax is how many vectors of a plain list are compared at a time.
 const batchMax = 64
 
-// batch makes room for n slots and their distances.
-func (w *walker) batch(n int) {
-	if cap(w.slots) < n || len(w.distances) < n {
-		w.slots, w.distances = make([]uint32, 0, n), make([]float32, n)
+// measure returns the distances of the batch.
+func (w *walker) measure() []float32 {
+	out := w.room()
+	w.score(w.slots, out)
+	return out
+}
+
+// measureFloats is measure, but never on codes.
+func (w *walker) measureFloats() []float32 {
+	out := w.room()
+	w.scoreFloats(w.slots, out)
+	return out
+}
+
+func (w *walker) room() []float32 {
+	if len(w.distances) < len(w.slots) {
+		w.distances = make([]float32, max(2*batchMax, 2*len(w.slots)))
 	}
+	return w.distances[:len(w.slots)]
 }
 
 // marks is a set of slots that costs what it holds to clear, not its size.
@@ -103,24 +117,45 @@ func (s *marks) clear() {
 // marks them.
 func (w *walker) fresh(list []uint32) {
 	w.slots = w.slots[:0]
-	for i := range list {
-		link := atomic.LoadUint32(&list[i])
-		if link == 0 {
-			return
-		}
-		if slot := link - 1; slot < w.limit && w.seen.add(slot) {
+	for slot := range links(list) {
+		if slot < w.limit && w.seen.add(slot) {
 			w.slots = append(w.slots, slot)
 		}
 	}
 }
 
+// freshAllowed is fresh for a walk in hops: the batch gets allowed slots only,
+// those of the list and, in place of each that is not allowed, those that it
+// links to.
+func (w *walker) freshAllowed(list []uint32, level int, allow []uint64) {
+	over := w.heirs[:0]
+	w.fresh(list)
+	direct := w.slots
+	w.slots = w.slots[:0]
+	for _, slot := range direct {
+		if allowed(allow, slot) {
+			w.slots = append(w.slots, slot)
+			continue
+		}
+		over = append(over, slot)
+		distance.Prefetch(w.memory.links.At(slot), w.memory.links.Stride)
+	}
+	for _, slot := range over {
+		for next := range links(w.memory.list(slot, level)) {
+			if next < w.limit && allowed(allow, next) && w.seen.add(next) {
+				w.slots = append(w.slots, next)
+			}
+		}
+	}
+	w.heirs = over
+	w.budget -= len(over)
+}
+
 // below is the slots of a list that may be compared.
 func (w *walker) below(list []uint32) []uint32 {
 	w.slots = w.slots[:0]
-	for i := range list {
-		if link := atomic.LoadUint32(&list[i]); link == 0 {
-			break
-		} else if slot := link - 1; slot < w.limit {
+	for slot := range links(list) {
+		if slot < w.limit {
 			w.slots = append(w.slots, slot)
 		}
 	}
@@ -142,20 +177,27 @@ func allowed(allow []uint64, slot uint32) bool {
 }
 
 // walk fills the pool with the ef nearest of a level that the judge accepts,
-// as far as the links lead to them from the given vertex.
+// as far as the links lead to them from the given vertex, and the budget.
 func (w *walker) walk(ctx context.Context, level, ef int, from uint32, j *judge) error {
 	w.pool.reset(ef)
 	defer w.seen.clear()
 	w.slots = append(w.slots[:0], from)
 	w.seen.add(from)
 	for compared := 0; ; {
-		w.score(w.slots, w.distances)
 		w.offer(j)
 		c, ok := w.pool.take()
 		if !ok {
 			return nil
 		}
-		w.fresh(w.memory.list(c.slot(), level))
+		list := w.memory.list(c.slot(), level)
+		if w.hopping {
+			w.freshAllowed(list, level, j.allow)
+		} else {
+			w.fresh(list)
+		}
+		if w.budget -= len(w.slots); w.budget < 0 {
+			return nil
+		}
 		if compared += len(w.slots); compared >= checkEvery {
 			compared = 0
 			if err := ctx.Err(); err != nil {
@@ -165,14 +207,14 @@ func (w *walker) walk(ctx context.Context, level, ef int, from uint32, j *judge)
 	}
 }
 
-// offer gives the batch to the pool.
+// offer compares the batch and gives it to the pool.
 func (w *walker) offer(j *judge) {
 	limit := w.pool.limit
-	for i, slot := range w.slots {
-		d := w.distances[i]
+	for i, d := range w.measure() {
 		if d >= limit {
 			continue
 		}
+		slot := w.slots[i]
 		if j != nil && !j.accepts(slot) {
 			slot |= refused
 		}
@@ -185,15 +227,13 @@ func (w *walker) offer(j *judge) {
 // neighbour is nearer.
 func (w *walker) descend(at uint32, from, to int) uint32 {
 	w.slots = append(w.slots[:0], at)
-	w.score(w.slots, w.distances)
-	nearest := w.distances[0]
+	nearest := w.measure()[0]
 	for level := from; level > to; {
 		w.slots = w.below(w.memory.list(at, level))
-		w.score(w.slots, w.distances)
 		moved := false
-		for i, slot := range w.slots {
-			if d := w.distances[i]; d < nearest {
-				nearest, at, moved = d, slot, true
+		for i, d := range w.measure() {
+			if d < nearest {
+				nearest, at, moved = d, w.slots[i], true
 			}
 		}
 		if !moved {

@@ -168,6 +168,27 @@ func (s *Scalar) Encode(row unsafe.Pointer, vector []float32) (exact bool) {
 	return exact
 }
 
+// Reach is how far a code distance may be from a query for its vector to be as
+// near, really, as one at the code distance given: but for one in a thousand.
+//
+// A value's error is even over a step, of variance 1/12; in the direction from
+// one vector to the other the errors of both add up like one value's each. For
+// dot products they add up along the vectors, which are taken to be as long as
+// the query.
+func (s *Scalar) Reach(q *distance.CodeQuery, to float32) float32 {
+	const deviations = 3
+	if s.l2 {
+		root := math.Sqrt(max(float64(to), 0)) + deviations*2*math.Sqrt(2./12)
+		return float32(root * root)
+	}
+	var squares float64
+	for _, v := range q.Values[:s.dim] {
+		centred := float64(int32(v) + 128 - s.origin)
+		squares += centred * centred
+	}
+	return to + float32(deviations*2*math.Sqrt(2*squares/12))
+}
+
 // Query makes q the query that the row's vector is.
 func (s *Scalar) Query(q *distance.CodeQuery, row unsafe.Pointer) {
 	n := (s.dim + distance.CodeBlock - 1) / distance.CodeBlock * distance.CodeBlock
