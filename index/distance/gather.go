@@ -20,13 +20,28 @@ func (r *Rows) Floats(number uint32, dim int) []float32 {
 	return unsafe.Slice((*float32)(r.At(number)), dim)
 }
 
-// Codes are rows of unsigned bytes. Behind the values each row has an int32,
-// its Bias. Memory is readable for CodeBlock bytes behind the last row: kernels
-// read whole blocks, and what they read too much meets the query's zeros.
+// Codes are rows of unsigned bytes. To each belong its terms, which lie in the
+// row behind the values, or behind all rows of the chunk: the first row's at
+// offset Terms in the chunk. Memory is readable for CodeBlock bytes behind the
+// last row: kernels read whole blocks, and what they read too much meets the
+// query's zeros.
 type Codes struct {
 	Rows
-	Bias  int  // offset of the bias in a row, a multiple of four
-	Twice bool // see CodeGather
+	Terms      int // a multiple of four
+	TermStride int
+	Twice      bool // see CodeGather
+}
+
+// Terms is what a row of codes adds to a distance.
+type Terms struct {
+	Row   int32 // as a row
+	Query int32 // as a query, see CodeQuery
+}
+
+// TermsAt is the place of a row's terms.
+func (c *Codes) TermsAt(number uint32) *Terms {
+	chunk := c.Chunks[number>>c.Shift]
+	return (*Terms)(unsafe.Add(chunk, c.Terms+int(number&(1<<c.Shift-1))*c.TermStride))
 }
 
 // CodeBlock is the number of values that kernels compare at a time.
@@ -41,7 +56,7 @@ type CodeQuery struct {
 
 // CodeGather sets out[i] to
 //
-//	Base + Bias of the row - dot product of query and row (two of them if Twice)
+//	Base + the row's term - dot product of query and row (two of them if Twice)
 //
 // for the row of the i-th number. The sums are of 32 bits and wrap around;
 // only the result is rounded, to float32. While it compares a row it fetches
@@ -84,15 +99,14 @@ func gather(query []float32, rows *Rows, numbers []uint32, out []float32, many f
 // codeGatherReference is what the kernels are tested against.
 func codeGatherReference(q *CodeQuery, c *Codes, numbers []uint32, out []float32) {
 	for i, number := range numbers {
-		row := c.At(number)
-		values := unsafe.Slice((*uint8)(row), c.Bias)
+		values := unsafe.Slice((*uint8)(c.At(number)), len(q.Values))
 		var dot int32
-		for j, v := range values[:min(len(values), len(q.Values))] {
+		for j, v := range values {
 			dot += int32(q.Values[j]) * int32(v)
 		}
 		if c.Twice {
 			dot *= 2
 		}
-		out[i] = float32(q.Base + *(*int32)(unsafe.Add(row, c.Bias)) - dot)
+		out[i] = float32(q.Base + c.TermsAt(number).Row - dot)
 	}
 }

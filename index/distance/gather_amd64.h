@@ -31,23 +31,28 @@
 	ADDQ  (AX)(row*8), R14;      \
 	MOVQ  R14, row
 
-// FETCHBIAS asks for the line of the bias of the row R11. Clobbers R14.
-#define FETCHBIAS \
-	MOVQ       c+8(FP), R14;          \
-	MOVQ       Codes_Bias(R14), R14;  \
-	PREFETCHT0 (R11)(R14*1)
+// TERMS(number, at): the address of a row's terms. Clobbers R14 and R15.
+#define TERMS(number, at) \
+	MOVL  number, R15;               \
+	SHRXQ CX, R15, at;               \
+	BZHIQ CX, R15, R15;              \
+	MOVQ  c+8(FP), R14;              \
+	IMULQ Codes_TermStride(R14), R15;\
+	ADDQ  (AX)(at*8), R15;           \
+	ADDQ  Codes_Terms(R14), R15;     \
+	MOVQ  R15, at
 
-// FINISH(dot): dot is the dot product, R10 the row. Clobbers R14, R15.
+// FINISH(dot): dot is the dot product, DX at the row's number. Clobbers R10,
+// R14 and R15.
 #define FINISH(dot) \
-	MOVQ      c+8(FP), R14;            \
-	MOVQ      Codes_Bias(R14), R15;    \
-	MOVL      (R10)(R15*1), R15;       \
-	CMPB      Codes_Twice(R14), $0;    \
-	JEQ       2(PC);                   \
-	SUBL      dot, R15;                \
-	SUBL      dot, R15;                \
-	MOVQ      q+0(FP), R14;            \
-	ADDL      CodeQuery_Base(R14), R15;\
-	VXORPS    X5, X5, X5;              \
-	VCVTSI2SSL R15, X5, X5;            \
+	TERMS((DX), R10);                \
+	MOVL      (R10), R15;            \
+	CMPB      Codes_Twice(R14), $0;  \
+	JEQ       2(PC);                 \
+	SUBL      dot, R15;              \
+	SUBL      dot, R15;              \
+	MOVQ      q+0(FP), R14;          \
+	ADDL      CodeQuery_Base(R14), R15; \
+	VXORPS    X5, X5, X5;            \
+	VCVTSI2SSL R15, X5, X5;          \
 	VMOVSS    X5, (DI)

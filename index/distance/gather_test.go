@@ -8,13 +8,17 @@ import (
 	"unsafe"
 )
 
-// codeRows makes rows of random codes in small chunks, biases included, with
-// something in the room between the values and the next row.
-func codeRows(r *rand.Rand, dim, n, stride int, twice bool) *Codes {
+// codeRows makes rows of random codes in small chunks, with random terms and
+// something in the room between. Without padding the terms lie behind all rows.
+func codeRows(r *rand.Rand, dim, n, padding int, twice bool) *Codes {
 	const shift = 3
-	c := &Codes{Rows: Rows{Shift: shift, Stride: stride}, Bias: (dim + 3) &^ 3, Twice: twice}
+	values := (dim + 3) &^ 3
+	c := &Codes{Rows: Rows{Shift: shift, Stride: values + padding}, Terms: values, TermStride: values + padding, Twice: twice}
+	if padding == 0 {
+		c.Terms, c.TermStride = values<<shift, 8
+	}
 	for first := 0; first < n; first += 1 << shift {
-		chunk := make([]int32, ((1<<shift)*stride+CodeBlock)/4+1)
+		chunk := make([]int32, ((1<<shift)*(values+padding+8)+CodeBlock)/4+1)
 		bytes := unsafe.Slice((*uint8)(unsafe.Pointer(&chunk[0])), 4*len(chunk))
 		for i := range bytes {
 			bytes[i] = uint8(r.Uint32())
@@ -39,8 +43,8 @@ func TestCodeKernelsEqualTheReference(t *testing.T) {
 		dims = append(dims, dim)
 	}
 	for _, dim := range dims {
-		for _, padding := range []int{4, 20, 64} {
-			c := codeRows(r, dim, 40, (dim+3)&^3+padding, padding == 20)
+		for _, padding := range []int{0, 8, 20, 64} {
+			c := codeRows(r, dim, 40, padding, padding == 20)
 			q := codeQuery(r, dim)
 			for _, n := range []int{0, 1, 2, 3, 7, 31, 64} {
 				numbers := make([]uint32, n)
@@ -64,12 +68,12 @@ func TestCodeKernelsEqualTheReference(t *testing.T) {
 // The extremes: every product as large as it gets, over and over.
 func TestCodeSumsDoNotSaturate(t *testing.T) {
 	const dim = 32_768
-	c := codeRows(rand.New(rand.NewPCG(3, 4)), dim, 1, dim+4, false)
+	c := codeRows(rand.New(rand.NewPCG(3, 4)), dim, 1, 8, false)
 	values := unsafe.Slice((*uint8)(c.At(0)), dim)
 	for i := range values {
 		values[i] = 255
 	}
-	*(*int32)(unsafe.Add(c.At(0), dim)) = 7
+	c.TermsAt(0).Row = 7
 	for _, v := range []int8{-128, 127} {
 		q := &CodeQuery{Values: slices.Repeat([]int8{v}, dim), Base: 10}
 		want := float32(17 - 255*dim*int(v))
@@ -112,7 +116,7 @@ func TestFloatGatherEqualsTheRowsAlone(t *testing.T) {
 }
 
 func TestCodeGatherRefusesWrongLengths(t *testing.T) {
-	c := codeRows(rand.New(rand.NewPCG(7, 8)), 8, 8, 12, false)
+	c := codeRows(rand.New(rand.NewPCG(7, 8)), 8, 8, 8, false)
 	for name, call := range map[string]func(){
 		"no query":   func() { CodeGather(&CodeQuery{}, c, []uint32{1}, make([]float32, 1)) },
 		"half block": func() { CodeGather(&CodeQuery{Values: make([]int8, 32)}, c, []uint32{1}, make([]float32, 1)) },
@@ -133,7 +137,7 @@ func BenchmarkCodeGather(b *testing.B) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for _, dim := range []int{128, 784} {
 		for _, n := range []int{1_000, 60_000} {
-			c, q := codeRows(r, dim, n, dim+48, true), codeQuery(r, dim)
+			c, q := codeRows(r, dim, n, 48, true), codeQuery(r, dim)
 			numbers, out := make([]uint32, 32), make([]float32, 32)
 			for l := reference; l <= codeLevel; l++ {
 				b.Run(fmt.Sprintf("%dx%d/%v", n, dim, l), func(b *testing.B) {

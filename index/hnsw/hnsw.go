@@ -110,7 +110,7 @@ func New(dim int, metric index.Metric, o Options) *Index {
 	a := &arena{}
 	x := &Index{
 		dim: dim, metric: metric, options: o, flat: flat.New(dim, metric), arena: a,
-		links: newSlab(a, 2*o.M*4), places: newSlab(a, placeBytes), uppers: newSlab(a, o.M*4),
+		links: newSlab(a, 2*o.M*4, 0), places: newSlab(a, placeBytes, 0), uppers: newSlab(a, o.M*4, 0),
 		uppersUp: 1,
 	}
 	x.plan = func(live, matches, ef int) way { return choose(o.M, live, matches, ef) }
@@ -217,7 +217,7 @@ func (x *Index) level(slot uint32) int {
 
 // encode gives the slot its codes.
 func (x *Index) encode(m *memory, slot uint32, vector []float32) {
-	if !m.scalar.Encode(m.codes.At(slot), vector) && !x.lossy.Load() {
+	if !m.scalar.Encode(&m.codes, slot, vector) && !x.lossy.Load() {
 		x.lossy.Store(true)
 	}
 }
@@ -242,13 +242,14 @@ func (x *Index) train() bool {
 	m.ready = true
 	if scalar, ok := quantize.Train(x.metric, x.dim, sample(v, x.dim)); ok && !x.options.Floats {
 		m.scalar = scalar
-		x.codes = newSlab(x.arena, scalar.Stride())
+		shape := scalar.Shape()
+		x.codes = newSlab(x.arena, shape.Stride, shape.Extra)
 		for slot := range x.used {
 			if x.codes.room(slot) != nil {
 				return false
 			}
 		}
-		x.bytes.Add(int64(x.used) * int64(scalar.Stride()))
+		x.bytes.Add(int64(x.used) * int64(shape.Stride+shape.Extra))
 		m.codes = scalar.Codes(x.codes.Chunks, x.codes.Shift)
 		rows := x.flat.Rows()
 		for slot := range x.used {

@@ -123,7 +123,7 @@ func (x *Index) remember(old *memory) {
 // newPlace gives the upper rows of a slot never used before.
 func (x *Index) newPlace(slot uint32) {
 	m := x.memory.Load()
-	bytes := m.links.Stride + placeBytes + m.codes.Stride
+	bytes := m.links.Stride + placeBytes + m.codes.Stride + x.codes.extra
 	if levels := uint32(x.level(slot)); levels > 0 {
 		atomic.StoreUint32(m.placeOf(slot), x.uppersUp)
 		x.uppersUp += levels

