@@ -82,6 +82,11 @@ ci: test test-race sim kill9 ## everything
 bench: ## what this machine reaches
 	@./scripts/bench.sh
 
+.PHONY: bench-index
+bench-index: ## the graph beside hnswlib: DATA=DIR (or gaussians) PEER=BINARY ROWS=N METRIC=l2|cos OUT=DIR
+	@go run ./index/bench -data "$(if $(filter file,$(origin DATA)),/usr/share/datasets/fashion-mnist,$(DATA))" \
+		-peer "$(PEER)" -rows "$(or $(ROWS),0)" -metric "$(or $(METRIC),l2)" -out "$(OUT)"
+
 $(TOOLS)/.built: tools.mod tools.sum
 	@echo 'building the linters (once, a few minutes)' >&2
 	@mkdir -p $(TOOLS)

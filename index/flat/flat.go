@@ -79,12 +79,16 @@ func (x *Index) Add(label uint64, vector []float32) (uint32, error) {
 	if err != nil {
 		return 0, err
 	}
+	x.put(slot, label, vector)
+	return slot, nil
+}
+
+func (x *Index) put(slot uint32, label uint64, vector []float32) {
 	c, row := x.at(slot)
 	c.slots[row].show(label, x.pending)
 	copy(c.vector(row, x.dim), vector)
 	x.live++
 	x.changed = true
-	return slot, nil
 }
 
 // Remove implements index.Index.
@@ -103,6 +107,21 @@ func (x *Index) Hide(slot uint32) {
 	c.slots[row].hide(x.pending)
 	x.live--
 	x.changed = true
+}
+
+// Reserve takes the next slot, for Restore or Free: it holds nothing.
+func (x *Index) Reserve() {
+	x.makeRoom(x.used)
+	x.used++
+}
+
+// Restore is Add into a slot that was reserved.
+func (x *Index) Restore(slot uint32, label uint64, vector []float32) error {
+	if len(vector) != x.dim {
+		return index.ErrDimension
+	}
+	x.put(slot, label, vector)
+	return nil
 }
 
 // Free gives back a hidden slot. It is used again after the next Publish, once

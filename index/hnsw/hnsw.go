@@ -241,16 +241,14 @@ func (x *Index) train() bool {
 	m := *x.memory.Load()
 	m.ready = true
 	if scalar, ok := quantize.Train(x.metric, x.dim, sample(v, x.dim)); ok && !x.options.Floats {
-		m.scalar = scalar
-		shape := scalar.Shape()
-		x.codes = newSlab(x.arena, shape.Stride, shape.Extra)
+		x.useCodes(&m, scalar)
 		for slot := range x.used {
 			if x.codes.room(slot) != nil {
 				return false
 			}
 		}
-		x.bytes.Add(int64(x.used) * int64(shape.Stride+shape.Extra))
-		m.codes = scalar.Codes(x.codes.Chunks, x.codes.Shift)
+		x.bytes.Add(int64(x.used) * int64(x.codes.Stride+x.codes.extra))
+		m.codes.Chunks = x.codes.Chunks
 		rows := x.flat.Rows()
 		for slot := range x.used {
 			x.encode(&m, slot, rows.Floats(slot, x.dim))
@@ -258,6 +256,13 @@ func (x *Index) train() bool {
 	}
 	x.memory.Store(&m)
 	return true
+}
+
+// useCodes makes m the memory of a graph with codes, as yet without room.
+func (x *Index) useCodes(m *memory, scalar *quantize.Scalar) {
+	shape := scalar.Shape()
+	x.codes = newSlab(x.arena, shape.Stride, shape.Extra)
+	m.scalar, m.codes = scalar, scalar.Codes(nil, x.codes.Shift)
 }
 
 // sample is up to sampleVectors vectors of a view, one after the other.

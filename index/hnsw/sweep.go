@@ -198,14 +198,17 @@ func (x *Index) relink(w *walker, v *flat.View, slot uint32) {
 	}
 }
 
-// leaveEntry makes one of the highest vertices that stay the entry point.
+// leaveEntry makes another vertex the entry point if it leaves.
 func (x *Index) leaveEntry(m *memory) {
 	x.rising.Lock()
 	defer x.rising.Unlock()
-	entry, _, ok := x.entryPoint()
-	if !ok || !m.place(entry).is(gone) {
-		return
+	if entry, _, ok := x.entryPoint(); ok && m.place(entry).is(gone) {
+		x.enterAtBest(m)
 	}
+}
+
+// enterAtBest makes one of the highest vertices that stay the entry point.
+func (x *Index) enterAtBest(m *memory) {
 	best, highest := uint32(0), -1
 	for slot := range m.room {
 		if p := m.place(slot); p.is(linked) && !p.is(gone) && x.level(slot) > highest {

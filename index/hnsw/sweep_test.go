@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -72,6 +73,7 @@ func TestReplacedPointsLeaveNoTrace(t *testing.T) {
 // point they lead everywhere.
 func checkGraph(t *testing.T, x *Index) {
 	t.Helper()
+	defer runtime.KeepAlive(x)
 	m := x.memory.Load()
 	v := x.flat.Pin()
 	defer v.Release()

@@ -56,8 +56,28 @@ func Train(metric index.Metric, dim int, values []float32) (*Scalar, bool) {
 	default:
 		s.fit(sorted)
 	}
-	return s, s.step >= math.SmallestNonzeroFloat32*0x1p24
+	return s, s.usable()
 }
+
+// Params are a scalar as it is stored.
+type Params struct {
+	Zero, Step float32
+	Origin     int32
+}
+
+// Params returns what New makes the same scalar of.
+func (s *Scalar) Params() Params { return Params{s.zero, s.step, s.origin} }
+
+// New returns a stored scalar, and false for parameters that Train never
+// returns.
+func New(metric index.Metric, dim int, p Params) (*Scalar, bool) {
+	s := &Scalar{dim: dim, l2: metric == index.L2, zero: p.Zero, step: p.Step, origin: p.Origin}
+	finite := s.zero > -math.MaxFloat32/4 && s.zero < math.MaxFloat32/4 && s.step < math.MaxFloat32/4
+	return s, finite && s.usable() && dim <= MaxDim && (s.origin == 0 || s.origin == 128)
+}
+
+// usable reports whether codes differ by something.
+func (s *Scalar) usable() bool { return s.step >= math.SmallestNonzeroFloat32*0x1p24 }
 
 func wholeNumbers(values []float32) bool {
 	for _, v := range values {
