@@ -117,7 +117,7 @@ func readIDX(path string) (matrix, error) {
 	if err != nil {
 		return matrix{}, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // only read
 	z, err := gzip.NewReader(f)
 	if err != nil {
 		return matrix{}, err
@@ -148,7 +148,7 @@ func readFbin(path string) (matrix, error) {
 	if err != nil {
 		return matrix{}, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // only read
 	r := bufio.NewReaderSize(f, 1<<20)
 	var header [2]uint32
 	if err := binary.Read(r, binary.LittleEndian, &header); err != nil {

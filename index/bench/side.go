@@ -114,7 +114,7 @@ func groundTruth(c config, metric index.Metric, base, queries matrix) ([]uint32,
 	path := filepath.Join(c.out, "gt."+c.metric+".ibin")
 	truth := make([]uint32, queries.n*neighbours)
 	if f, err := os.Open(path); err == nil {
-		defer f.Close()
+		defer func() { _ = f.Close() }() // only read
 		var header [2]uint32
 		if err := binary.Read(f, binary.LittleEndian, &header); err != nil {
 			return nil, err

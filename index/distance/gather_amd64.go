@@ -10,7 +10,7 @@ import (
 var codeLevel = detectCode()
 
 func detectCode() level {
-	if chosen == avx512 && !(cpu.X86.HasAVX512VNNI && cpu.X86.HasAVX512BW) {
+	if chosen == avx512 && (!cpu.X86.HasAVX512VNNI || !cpu.X86.HasAVX512BW) {
 		return avx2
 	}
 	return chosen

@@ -2,7 +2,6 @@ package hnsw
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -134,7 +133,7 @@ func recallOf(tb testing.TB, x index.Index, queries [][]float32, k, ef int) floa
 }
 
 func TestRecall(t *testing.T) {
-	const n, dim = 6_000, 32
+	const n, dim = 6_000 / slow, 32
 	vectors := gaussians(rand.New(rand.NewPCG(1, 2)), n+100, dim, 50)
 	for _, floats := range []bool{false, true} {
 		for _, builders := range []int{1, 2} {
@@ -146,7 +145,7 @@ func TestRecall(t *testing.T) {
 			}
 			for ef, floor := range map[int]float64{10: 0.7, 40: 0.95, 200: 0.99} {
 				recall := recallOf(t, x, vectors[n:], 10, ef)
-				t.Log(fmt.Sprintf("floats %v, %d builders, ef %d: recall %.4f", floats, builders, ef, recall))
+				t.Logf("floats %v, %d builders, ef %d: recall %.4f", floats, builders, ef, recall)
 				if recall < floor {
 					t.Errorf("floats %v, %d builders, ef %d: recall %.4f", floats, builders, ef, recall)
 				}

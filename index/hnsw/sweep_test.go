@@ -2,7 +2,6 @@ package hnsw
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -36,7 +35,7 @@ func churn(tb testing.TB, x *Index, r *rand.Rand, slots []uint32, vectors, fresh
 // After half of the points are replaced in random order the graph is as good
 // as one built afresh, and no larger.
 func TestReplacedPointsLeaveNoTrace(t *testing.T) {
-	const n, dim = 6000, 24
+	const n, dim = 6000 / slow, 24
 	r := rand.New(rand.NewPCG(1, 2))
 	all := gaussians(r, 2*n+200, dim, 40)
 	vectors, queries := slices.Clone(all[:n]), all[2*n:]
@@ -54,7 +53,7 @@ func TestReplacedPointsLeaveNoTrace(t *testing.T) {
 		buildAll(y, 1)
 		for _, ef := range []int{10, 40, 100} {
 			old, fresh := recallOf(t, x, queries, 10, ef), recallOf(t, y, queries, 10, ef)
-			t.Log(fmt.Sprintf("turn %d, ef %d: recall %.4f, fresh %.4f", turn, ef, old, fresh))
+			t.Logf("turn %d, ef %d: recall %.4f, fresh %.4f", turn, ef, old, fresh)
 			if old < fresh-0.02 {
 				t.Errorf("turn %d, ef %d: recall %.4f, of a fresh graph %.4f", turn, ef, old, fresh)
 			}
@@ -149,9 +148,11 @@ func TestViewsKeepTheirVertices(t *testing.T) {
 	}
 	checkGraph(t, x)
 	x.Publish()
-	slot, err := x.Add(5*n, vectors[0])
+	if _, err := x.Add(5*n, vectors[0]); err != nil {
+		t.Fatal(err)
+	}
 	x.Publish()
-	slot, err = x.Add(5*n+1, vectors[0])
+	slot, err := x.Add(5*n+1, vectors[0])
 	if err != nil || slot >= n {
 		t.Errorf("slot %d when %d are free, error %v", slot, n, err)
 	}
@@ -188,7 +189,7 @@ func TestEverythingRemovedAndMadeAnew(t *testing.T) {
 // was that point's vector at some moment of the search, points are found once,
 // and the view's number of them.
 func TestPointsReplacedUnderReadersAndBuilders(t *testing.T) {
-	const points, rounds, dim = 400, 300, 16
+	const points, rounds, dim = 400, 300 / slow, 16
 	x := planned(byWalk, dim, index.L2, small)
 	vectorOf := func(label uint64) []float32 {
 		r := rand.New(rand.NewPCG(label, 7))

@@ -129,7 +129,7 @@ func TestTrainRefuses(t *testing.T) {
 	} {
 		for _, metric := range []index.Metric{index.L2, index.Dot} {
 			s, ok := Train(metric, 1, values)
-			if ok && !(name == "one value" && metric == index.Dot) {
+			if ok && (name != "one value" || metric != index.Dot) {
 				t.Errorf("%s, metric %d: trained to %+v", name, metric, s)
 			}
 		}

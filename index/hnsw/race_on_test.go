@@ -1,0 +1,6 @@
+//go:build race
+
+package hnsw
+
+// slow makes the large tests smaller where everything takes ten times as long.
+const slow = 5
