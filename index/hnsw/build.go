@@ -15,7 +15,7 @@ import (
 // returns how much of the limit it used; at 0 there is nothing to do now. It
 // may be called from several goroutines at once, beside the writer and searches.
 func (x *Index) Build(limit int) int {
-	if !x.train() {
+	if !x.prepare() {
 		return 0
 	}
 	w := walkers.Get().(*walker)

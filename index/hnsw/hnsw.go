@@ -28,7 +28,6 @@ import (
 
 	"github.com/hivehub/waggle/index"
 	"github.com/hivehub/waggle/index/flat"
-	"github.com/hivehub/waggle/index/quantize"
 )
 
 // Options are the parameters of a graph. A zero means the default.
@@ -85,6 +84,8 @@ type Index struct {
 	leaving atomic.Int64  // published as removed, and their slots not yet freed
 	gone    atomic.Int64  // places with the flag gone
 	lossy   atomic.Bool   // a vector is not exactly its codes
+	cut     atomic.Int64  // vectors outside the scale since it was chosen,
+	trained atomic.Int64  // when there were so many
 	bytes   atomic.Int64
 
 	rising   sync.Mutex // held to change entry
@@ -213,65 +214,4 @@ func (x *Index) level(slot uint32) int {
 	h ^= h >> 31
 	uniform := (float64(h>>11) + 0.5) * 0x1p-53
 	return min(int(-math.Log(uniform)/math.Log(float64(x.options.M))), levelsMax-1)
-}
-
-// encode gives the slot its codes.
-func (x *Index) encode(m *memory, slot uint32, vector []float32) {
-	if !m.scalar.Encode(&m.codes, slot, vector) && !x.lossy.Load() {
-		x.lossy.Store(true)
-	}
-}
-
-// train chooses the codes once there are enough vectors to learn from, and
-// encodes those there are. Until it has succeeded nothing is linked.
-func (x *Index) train() bool {
-	if x.memory.Load().ready {
-		return true
-	}
-	x.writing.Lock()
-	defer x.writing.Unlock()
-	if x.memory.Load().ready {
-		return true
-	}
-	v := x.flat.Pin()
-	defer v.Release()
-	if v.Len() < x.options.Threshold {
-		return false
-	}
-	m := *x.memory.Load()
-	m.ready = true
-	if scalar, ok := quantize.Train(x.metric, x.dim, sample(v, x.dim)); ok && !x.options.Floats {
-		x.useCodes(&m, scalar)
-		for slot := range x.used {
-			if x.codes.room(slot) != nil {
-				return false
-			}
-		}
-		x.bytes.Add(int64(x.used) * int64(x.codes.Stride+x.codes.extra))
-		m.codes.Chunks = x.codes.Chunks
-		rows := x.flat.Rows()
-		for slot := range x.used {
-			x.encode(&m, slot, rows.Floats(slot, x.dim))
-		}
-	}
-	x.memory.Store(&m)
-	return true
-}
-
-// useCodes makes m the memory of a graph with codes, as yet without room.
-func (x *Index) useCodes(m *memory, scalar *quantize.Scalar) {
-	shape := scalar.Shape()
-	x.codes = newSlab(x.arena, shape.Stride, shape.Extra)
-	m.scalar, m.codes = scalar, scalar.Codes(nil, x.codes.Shift)
-}
-
-// sample is up to sampleVectors vectors of a view, one after the other.
-func sample(v *flat.View, dim int) []float32 {
-	const sampleValues = 500_000
-	var values []float32
-	step := 1 + v.Len()*dim/sampleValues
-	for slot := uint32(0); slot < v.Slots(); slot += uint32(step) {
-		values = append(values, v.Vector(slot)...)
-	}
-	return values
 }

@@ -153,3 +153,27 @@ func TestRecall(t *testing.T) {
 		}
 	}
 }
+
+// Vectors that come later may be unlike those the scale was chosen for.
+func TestCodesAreOutgrown(t *testing.T) {
+	const n, dim = 3000, 16
+	r := rand.New(rand.NewPCG(1, 2))
+	x := planned(byWalk, dim, index.L2, Options{})
+	fill(t, x, gaussians(r, n, dim, 10))
+	buildAll(x, 1)
+	before := x.memory.Load().scalar
+	later := gaussians(r, 2*n+100, dim, 10)
+	for _, v := range later {
+		for i := range v {
+			v[i] = 50 + 10*v[i]
+		}
+	}
+	fill(t, x, later[:2*n])
+	buildAll(x, 2)
+	if x.memory.Load().scalar == before {
+		t.Error("the scale is the old one")
+	}
+	if recall := recallOf(t, x, later[2*n:], 10, 60); recall < 0.95 {
+		t.Errorf("recall %.3f", recall)
+	}
+}

@@ -55,6 +55,7 @@ func (l *Loading) Done() *Index {
 		x.removed = append(x.removed, slot)
 	}
 	x.vectors.Add(int64(l.restored + len(x.removed)))
+	x.trained.Store(x.vectors.Load())
 	x.Publish()
 	return x
 }
@@ -114,7 +115,8 @@ func (l *Loading) begin(h *header) error {
 		if !ok {
 			return ErrCorrupt
 		}
-		l.x.useCodes(&m, scalar)
+		l.x.codes = newCodes(l.x.arena, scalar)
+		m.scalar, m.codes = scalar, scalar.Codes(nil, l.x.codes.Shift)
 	}
 	l.x.memory.Store(&m)
 	return nil

@@ -297,7 +297,7 @@ func (s *scorer) aim(vector []float32) (exact bool) {
 		return true
 	}
 	s.own.take(m.scalar)
-	exact = m.scalar.Encode(&s.own.codes, 0, vector)
+	exact = m.scalar.Encode(&s.own.codes, 0, vector) == quantize.None
 	m.scalar.Query(&s.code, &s.own.codes, 0)
 	return exact
 }

@@ -181,18 +181,33 @@ func (s *Scalar) Codes(chunks []unsafe.Pointer, shift uint) distance.Codes {
 	return c
 }
 
-// Encode writes a row and its terms, and reports whether the codes lose
-// nothing: distances of such codes are those of the vectors.
-func (s *Scalar) Encode(to *distance.Codes, number uint32, vector []float32) (exact bool) {
+// Loss is what a row's codes lose.
+type Loss uint8
+
+const (
+	// None means that distances of such codes are those of the vectors.
+	None Loss = iota
+	// Rounding means that values are off by half a step.
+	Rounding
+	// Cutting means that many values are outside the scale: vectors are not
+	// what they were when it was trained.
+	Cutting
+)
+
+// Encode writes a row and its terms.
+func (s *Scalar) Encode(to *distance.Codes, number uint32, vector []float32) Loss {
 	codes := unsafe.Slice((*uint8)(to.At(number)), s.dim)
 	inverse := 1 / s.step
-	exact = s.step == 1
+	exact, outside := s.step == 1, 0
 	var sum, squares int32
 	for i, v := range vector[:len(codes)] {
 		scaled := (v - s.zero) * inverse
 		c := code(scaled)
 		codes[i] = c
 		exact = exact && float32(c) == scaled
+		if scaled < -1 || scaled > 256 {
+			outside++
+		}
 		sum += int32(c)
 		squares += int32(c) * int32(c)
 	}
@@ -201,7 +216,14 @@ func (s *Scalar) Encode(to *distance.Codes, number uint32, vector []float32) (ex
 		terms = distance.Terms{Row: (s.origin - 128) * sum, Query: s.origin*sum - int32(s.dim)*s.origin*s.origin}
 	}
 	*to.TermsAt(number) = terms
-	return exact
+	switch {
+	case exact:
+		return None
+	case outside > s.dim/50:
+		return Cutting
+	default:
+		return Rounding
+	}
 }
 
 // Reach is how far a code distance may be from a query for its vector to be as

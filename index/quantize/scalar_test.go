@@ -24,7 +24,7 @@ func encodeAll(t testing.TB, s *Scalar, vectors [][]float32) coded {
 	memory := make([]uint64, ((shape.Stride+shape.Extra)<<shift+distance.CodeBlock)/8+1)
 	c := coded{Scalar: s, codes: s.Codes([]unsafe.Pointer{unsafe.Pointer(&memory[0])}, shift), exact: true}
 	for i, v := range vectors {
-		c.exact = s.Encode(&c.codes, uint32(i), v) && c.exact
+		c.exact = s.Encode(&c.codes, uint32(i), v) == None && c.exact
 	}
 	return c
 }
