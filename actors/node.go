@@ -145,7 +145,7 @@ func (n *Node) birth() ([]uint64, error) {
 }
 
 func newborn(group uint64) (nodelog.Append, persistence.Meta) {
-	return driver.Newborn(group, []uint64{ReplicaID})
+	return driver.Newborn(group, ReplicaID, []uint64{ReplicaID})
 }
 
 func (n *Node) storePath(group uint64) string {

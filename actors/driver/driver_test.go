@@ -15,7 +15,7 @@ import (
 )
 
 func TestNewbornStartsAtOne(t *testing.T) {
-	a, meta := driver.Newborn(group, []uint64{1, 2, 3})
+	a, meta := driver.Newborn(group, 1, []uint64{1, 2, 3})
 	if a.Group != group || a.Start.Index != 1 || a.Start.Term != 1 || a.HardState.GetCommit() != 1 || meta.Applied != 1 || meta.Term != 1 {
 		t.Fatalf("append %+v, meta %+v", a, meta)
 	}
@@ -33,7 +33,7 @@ func TestNewRefusesLogThatDoesNotContinueTheStore(t *testing.T) {
 	}
 	at := func(index uint64) persistence.Meta {
 		term, _ := long.log.Term(index)
-		_, meta := driver.Newborn(group, []uint64{1})
+		_, meta := driver.Newborn(group, 1, []uint64{1})
 		meta.Applied, meta.Term = index, term
 		return meta
 	}
@@ -107,7 +107,7 @@ func TestCommitIndexAloneIsNotWritten(t *testing.T) {
 		t.Fatalf("commit %d on disk, applied %d; want it to lag", commit, applied)
 	}
 	// The store may be ahead of the commit index on disk.
-	_, meta := driver.Newborn(group, []uint64{1})
+	_, meta := driver.Newborn(group, 1, []uint64{1})
 	meta.Applied = r.Status().Applied
 	meta.Term, _ = r.log.Term(meta.Applied)
 	again := open(t, r.log, 1, meta, nil)
@@ -123,7 +123,7 @@ func TestRestartAppliesTheRestOnce(t *testing.T) {
 		r.propose(text)
 		r.settle()
 	}
-	_, meta := driver.Newborn(group, []uint64{1})
+	_, meta := driver.Newborn(group, 1, []uint64{1})
 	meta.Applied, meta.Term = r.applied[1].Index, r.applied[1].Term // "a"
 	again := open(t, r.log, 1, meta, nil).lead()
 	var texts []string
@@ -174,7 +174,7 @@ func TestUnreadableLogFailsTheReplicaOnly(t *testing.T) {
 		r.propose("x")
 		r.settle()
 	}
-	_, meta := driver.Newborn(group, []uint64{1})
+	_, meta := driver.Newborn(group, 1, []uint64{1})
 	again := open(t, r.log, 1, meta, nil)
 	r.log.fail = collection.Errorf(collection.DataLoss, "sector gone")
 	read := &answer{}
@@ -266,7 +266,7 @@ func TestMembersChangeJointly(t *testing.T) {
 		return &raftpb.ConfChangeSingle{Type: raftpb.ConfChangeAddNode.Enum(), NodeId: new(id)}
 	}
 	join := func(id uint64) *replica { // a log that begins where the first one's does
-		a, meta := driver.Newborn(group, []uint64{1})
+		a, meta := driver.Newborn(group, 1, []uint64{1})
 		log := &memLog{}
 		log.write(a)
 		return open(t, log, id, meta, nil)

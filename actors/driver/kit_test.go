@@ -90,7 +90,7 @@ const group = 7
 // born makes replica id of a newborn group of voters.
 func born(t testing.TB, id uint64, voters ...uint64) *replica {
 	t.Helper()
-	a, meta := driver.Newborn(group, voters)
+	a, meta := driver.Newborn(group, id, voters)
 	log := &memLog{}
 	log.write(a)
 	return open(t, log, id, meta, nil)

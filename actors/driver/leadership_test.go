@@ -130,7 +130,7 @@ func TestLeaderWithoutMajorityStepsDown(t *testing.T) {
 }
 
 func TestOverloadRefusesAndRecovers(t *testing.T) {
-	a, meta := driver.Newborn(group, []uint64{1})
+	a, meta := driver.Newborn(group, 1, []uint64{1})
 	log := &memLog{}
 	log.write(a)
 	r := open(t, log, 1, meta, func(c *driver.Config) { c.MaxUncommittedBytes = 10 }).lead()
@@ -172,7 +172,7 @@ func TestNewLeaderReadsOnlyAfterItsFirstCommit(t *testing.T) {
 	r.propose("acknowledged")
 	r.settle()
 	acknowledged := r.Status().Applied
-	_, meta := driver.Newborn(group, []uint64{1})
+	_, meta := driver.Newborn(group, 1, []uint64{1})
 	again := open(t, r.log, 1, meta, nil)
 	again.Campaign()
 	for again.Status().Role != driver.Leader {

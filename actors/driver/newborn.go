@@ -13,8 +13,9 @@ import (
 // Newborn is how a group begins: every first voter writes the same record to
 // its log and the same meta to its store, as if one entry at index 1 and term
 // 1 had been committed and applied. Log first or store first does not matter;
-// a replica that has only one of the two was not born.
-func Newborn(group uint64, voters []uint64) (nodelog.Append, persistence.Meta) {
+// a replica that has only one of the two was not born. Replica is whose log it
+// is, one of the voters.
+func Newborn(group, replica uint64, voters []uint64) (nodelog.Append, persistence.Meta) {
 	conf, err := proto.Marshal(&raftpb.ConfState{Voters: voters})
 	if err != nil {
 		panic(fmt.Sprintf("BUG: conf state of voters %v: %v", voters, err))
@@ -23,5 +24,6 @@ func Newborn(group uint64, voters []uint64) (nodelog.Append, persistence.Meta) {
 		Group:     group,
 		HardState: &raftpb.HardState{Term: new(uint64(1)), Vote: new(uint64(0)), Commit: new(uint64(1))},
 		Start:     &nodelog.Position{Index: 1, Term: 1},
+		Replica:   replica,
 	}, persistence.Meta{Applied: 1, Term: 1, ConfState: conf}
 }

@@ -121,7 +121,7 @@ func (n *node) bear() error {
 	var births []nodelog.Append
 	for _, h := range n.w.histories {
 		if !slices.Contains(known, h.group) {
-			a, _ := driver.Newborn(h.group, n.w.voters())
+			a, _ := driver.Newborn(h.group, uint64(n.id), n.w.voters())
 			births = append(births, a)
 		}
 	}
@@ -141,7 +141,7 @@ func (w *world) voters() []uint64 {
 
 // newbornMeta is what the store of a newborn replica begins with.
 func (w *world) newbornMeta(group uint64) persistence.Meta {
-	_, meta := driver.Newborn(group, w.voters())
+	_, meta := driver.Newborn(group, 1, w.voters())
 	return meta
 }
 

@@ -67,10 +67,19 @@ type Append struct {
 	// Entries follow the group's last one, or overwrite its log from the first
 	// of them on, which must be after everything that was cut.
 	Entries []*raftpb.Entry
-	// Start, of a newborn group or an installed image, drops the group's log,
-	// which then begins after this position. The hard state stays unless it is
-	// set. With a HardState beside it, a lost group is whole again.
+	// Start, of a newborn group, an empty one that joins or an installed image,
+	// drops the group's log, which then begins after this position. The hard
+	// state stays unless it is set, or Replica says that the group is another
+	// replica's from here on. With a HardState beside it, a lost group is whole
+	// again.
 	Start *Position
+	// Replica, with Start, is whose log the group is on this node; 0 = whose it
+	// was. What another replica has promised means nothing: its hard state goes.
+	Replica uint64
+	// Remove, alone in its Append, takes the group off this node: from here on
+	// it is as if it had never been written. It may be made anew, also further
+	// on in the same batch.
+	Remove bool
 }
 
 // Log is an open node log. Write and Close have one caller at a time, the
