@@ -32,6 +32,7 @@ type history struct {
 	twin     *persistence.Partition
 	leaders  map[uint64]leadership
 	proposed map[string]bool
+	effects  map[string]uint64            // command -> the first entry that took effect with it
 	keys     map[string]collection.Answer // idempotency keys that took effect
 }
 
@@ -56,7 +57,7 @@ func newHistory(w *world, group uint64) *history {
 	}
 	return &history{
 		w: w, group: group, twin: twin,
-		leaders: map[uint64]leadership{}, proposed: map[string]bool{}, keys: map[string]collection.Answer{},
+		leaders: map[uint64]leadership{}, proposed: map[string]bool{}, effects: map[string]uint64{}, keys: map[string]collection.Answer{},
 	}
 }
 
@@ -144,6 +145,9 @@ func (h *history) write(e persistence.CommittedEntry) {
 	}
 	h.entries = append(h.entries, past{term: e.Term, data: e.Data, conf: e.ConfState, outcome: outcome, digest: h.twin.Digest()})
 	if len(e.Data) > 0 && outcome.Err == nil {
+		if h.effects[string(e.Data)] == 0 {
+			h.effects[string(e.Data)] = e.Index
+		}
 		h.checkOnce(e, outcome)
 	}
 }
@@ -163,7 +167,7 @@ func (h *history) checkOnce(e persistence.CommittedEntry, o collection.Outcome) 
 	switch {
 	case !known:
 		h.keys[key] = answer
-	case first != answer || len(o.Events) > 0:
+	case !reflect.DeepEqual(first, answer) || len(o.Events) > 0:
 		h.w.fail("group %d: entry %d repeats key %s, answered %+v with %d events; the first answer was %+v", h.group, e.Index, key, answer, len(o.Events), first)
 	default:
 		h.w.totals.Repeated++
