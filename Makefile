@@ -49,6 +49,14 @@ test-race: ## the packages with goroutines under the race detector
 test-e2e: ## the real binary: README, command line, a few kills
 	@go test -count=1 ./e2e
 
+.PHONY: consul
+consul: ## print the path of a Consul for tests, built once if there is none
+	@./scripts/consul.sh
+
+.PHONY: test-consul
+test-consul: ## membership against a real Consul
+	@CONSUL_BIN="$$(./scripts/consul.sh)" go test -count=1 -tags consul -run TestReal ./grains/membership
+
 .PHONY: sim
 sim: ## the simulation over SEEDS seeds
 	@go test -count=1 ./actors/driver/... -run Sim -seeds $(SEEDS) -timeout 30m
@@ -76,7 +84,7 @@ format: $(TOOLS)/.built ## format the tree
 	@$(TOOLS)/gofumpt -w .
 
 .PHONY: ci
-ci: test test-race sim kill9 ## everything
+ci: test test-race test-consul sim kill9 ## everything
 
 .PHONY: bench
 bench: ## what this machine reaches
