@@ -15,7 +15,7 @@ func (Machine) Apply(tx Txn, e Entry) Outcome {
 	if err != nil {
 		return Outcome{Err: err}
 	}
-	a := applier{tx: tx, index: e.Index, cmd: cmd}
+	a := applier{tx: tx, cmd: cmd}
 	answer, err := a.run()
 	if err != nil {
 		return Outcome{Err: err}
@@ -26,12 +26,12 @@ func (Machine) Apply(tx Txn, e Entry) Outcome {
 // applier is the work on one entry.
 type applier struct {
 	tx     Txn
-	index  uint64
 	cmd    Command
 	clock  clock
 	usage  TenantUsage // the tenant's, as this entry leaves it
 	events []Event
 	rows   slab
+	passed []PointID // selected by a filter, and changed since: see moved
 }
 
 // run decides the entry. The order is part of the contract: a repeated request
@@ -53,7 +53,9 @@ func (a *applier) run() (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	answer.Index = a.index
+	if answer.Moved = a.passed; len(a.passed) > 0 && a.cmd.Key != "" {
+		return Answer{}, Errorf(Aborted, "%d of the points that the filter selects changed meanwhile", len(a.passed))
+	}
 	if err := a.sweep(); err != nil {
 		return Answer{}, err
 	}

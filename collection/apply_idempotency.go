@@ -22,7 +22,7 @@ type request struct {
 func (q request) encode() []byte {
 	v := append(make([]byte, 0, 61), q.hash[:]...)
 	v = binary.LittleEndian.AppendUint64(v, uint64(q.time))
-	v = binary.LittleEndian.AppendUint64(v, q.answer.Index)
+	v = binary.LittleEndian.AppendUint64(v, q.answer.Operation)
 	v = binary.LittleEndian.AppendUint32(v, uint32(q.answer.Affected))
 	v = binary.LittleEndian.AppendUint64(v, q.answer.Collection)
 	if q.answer.Existed {
@@ -36,7 +36,7 @@ func decodeRequest(b []byte) (request, error) {
 	d := decoder{b: b}
 	copy(q.hash[:], d.take(len(q.hash)))
 	q.time = int64(d.u64())
-	q.answer = Answer{Index: d.u64(), Affected: d.u32(), Collection: d.u64(), Existed: d.u8() == 1}
+	q.answer = Answer{Operation: d.u64(), Affected: d.u32(), Collection: d.u64(), Existed: d.u8() == 1}
 	if !d.done() {
 		return request{}, corrupt("idempotency key", b)
 	}

@@ -60,11 +60,11 @@ func (a *applier) rewrite(ids []PointID, paths int, edit func(Record) ([]byte, e
 	}
 	work := 0
 	for i, id := range ids {
-		old, _, found, err := GetPoint(a.tx, t.id, id)
+		old, version, found, err := GetPoint(a.tx, t.id, id)
 		if err != nil {
 			return Answer{}, err
 		}
-		if !found {
+		if !found || a.moved(id, version) {
 			continue
 		}
 		if work += len(old.raw) + paths*(len(old.PayloadBytes())+pathCost); work > maxRewriteBytes {
@@ -77,9 +77,9 @@ func (a *applier) rewrite(ids []PointID, paths int, edit func(Record) ([]byte, e
 		if work += len(payload); work > maxRewriteBytes || old.payload+len(payload) > maxRecordBytes {
 			return Answer{}, tooLarge("point %s would grow too large", id)
 		}
-		if err := a.put(&t, old.withPayload(payload), a.version(i)); err != nil {
+		if err := a.put(&t, old.withPayload(payload), t.version(i)); err != nil {
 			return Answer{}, err
 		}
 	}
-	return Answer{Affected: len(a.events), Collection: t.id}, a.close(&t)
+	return t.answer(len(a.events)), a.close(&t)
 }

@@ -29,23 +29,39 @@ func (a *applier) open() (target, error) {
 		return target{}, Errorf(NotFound, "collection %d does not exist", a.cmd.Collection)
 	}
 	c, err := readCounters(a.tx, a.cmd.Collection)
-	return target{id: a.cmd.Collection, before: c, after: c}, err
+	t := target{id: a.cmd.Collection, before: c, after: c}
+	t.after.changes++
+	return t, err
 }
 
 // close stores what the entry changed in the collection's counters and adds it
 // to the tenant's. The differences may be below zero: they wrap, as sums do.
 func (a *applier) close(t *target) error {
-	if t.after == t.before {
-		return nil
-	}
 	a.usage.Points += t.after.points - t.before.points
 	a.usage.Bytes += t.after.bytes - t.before.bytes
-	return a.tx.Put(BucketCounters, collectionKey(rowCollection, t.id), t.after.encode(a.rows.take(16)))
+	return a.tx.Put(BucketCounters, collectionKey(rowCollection, t.id), t.after.encode(a.rows.take(24)))
 }
 
-// version numbers the changes of a partition: the entry's index, and the
-// ordinal of the change in its entry.
-func (a *applier) version(ordinal int) uint64 { return a.index<<16 | uint64(ordinal) }
+// version numbers the points that are written to a collection: the number of
+// the change, and the ordinal in it. It is the collection's own count, not the
+// log's, which would tell tenants how much their neighbours write.
+func (t *target) version(ordinal int) uint64 { return t.after.changes<<16 | uint64(ordinal) }
+
+// answer is what a change that affected so many points is answered with.
+func (t *target) answer(affected int) Answer {
+	return Answer{Operation: t.after.changes, Affected: affected, Collection: t.id}
+}
+
+// moved reports whether a point that a filter selected was written after the
+// view that the filter saw, and notes it. Such a point is left alone: it may
+// not pass the filter any more, and its writer was told that it is there.
+func (a *applier) moved(id PointID, version uint64) bool {
+	if a.cmd.Basis == 0 || version>>16 <= a.cmd.Basis {
+		return false
+	}
+	a.passed = append(a.passed, id)
+	return true
+}
 
 func (a *applier) upsert(op Upsert) (Answer, error) {
 	t, err := a.open()
@@ -55,11 +71,11 @@ func (a *applier) upsert(op Upsert) (Answer, error) {
 	a.events = make([]Event, 0, len(op.Records))
 	a.rows.free = make([]byte, pointRows*(len(op.Records)+1))
 	for i, r := range op.Records {
-		if err := a.put(&t, r, a.version(i)); err != nil {
+		if err := a.put(&t, r, t.version(i)); err != nil {
 			return Answer{}, err
 		}
 	}
-	return Answer{Affected: len(op.Records), Collection: t.id}, a.close(&t)
+	return t.answer(len(op.Records)), a.close(&t)
 }
 
 // put writes one point in place of that of the same id.
@@ -116,7 +132,7 @@ func (a *applier) deletePoints(op DeletePoints) (Answer, error) {
 		if err != nil {
 			return Answer{}, err
 		}
-		if !found {
+		if !found || a.moved(id, old.version) {
 			continue
 		}
 		if err := a.removeRecord(&t, old); err != nil {
@@ -127,5 +143,5 @@ func (a *applier) deletePoints(op DeletePoints) (Answer, error) {
 		}
 		a.events = append(a.events, Event{Collection: t.id, Kind: EventDelete, ID: id, Old: old.version})
 	}
-	return Answer{Affected: len(a.events), Collection: t.id}, a.close(&t)
+	return t.answer(len(a.events)), a.close(&t)
 }

@@ -9,6 +9,7 @@ import "github.com/hivehub/waggle/tenant"
 type Command struct {
 	Tenant     tenant.ID     // "" only where no tenant is concerned: Purge, CheckDigest
 	Collection uint64        // the collection operated on; 0 where Op names it or there is none
+	Basis      uint64        // Info.Changes when a filter selected Op's ids; 0: the caller named them
 	Key        string        // idempotency key, "" for none; at most 255 bytes
 	Hash       [32]byte      // hash of the request, when there is a Key
 	Limits     tenant.Limits // what the tenant may use

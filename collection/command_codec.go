@@ -14,8 +14,9 @@ import (
 //	1       1     kind of the operation
 //	2       8     Time
 //	10      8     Collection
-//	18      32    Limits: Version, Vectors, Bytes, Collections
-//	50      1, t  length of the tenant's id, id
+//	18      8     Basis
+//	26      32    Limits: Version, Vectors, Bytes, Collections
+//	58      1, t  length of the tenant's id, id
 //	...     1, k  length of the key, key
 //	...     32    Hash, only when there is a key
 //	...     rest  the operation
@@ -38,7 +39,7 @@ import (
 // Records and payloads pass through as bytes: apply never decodes a vector.
 const (
 	commandVersion = 1
-	commandHeader  = 50
+	commandHeader  = 58
 	idKeyMin       = 9 // bytes of the shortest key of a PointID
 )
 
@@ -50,7 +51,7 @@ func EncodeCommand(dst []byte, c Command) ([]byte, error) {
 	}
 	dst = append(dst, commandVersion, byte(c.Op.kind()))
 	for _, field := range [...]uint64{
-		uint64(c.Time), c.Collection,
+		uint64(c.Time), c.Collection, c.Basis,
 		c.Limits.Version, uint64(c.Limits.Vectors), uint64(c.Limits.Bytes), uint64(c.Limits.Collections),
 	} {
 		dst = binary.LittleEndian.AppendUint64(dst, field)
@@ -113,7 +114,7 @@ func DecodeCommand(b []byte) (Command, error) {
 		return Command{}, Errorf(DataLoss, "command of %d bytes: unknown version or cut short", len(b))
 	}
 	d := decoder{b: b[2:]}
-	c := Command{Time: int64(d.u64()), Collection: d.u64()}
+	c := Command{Time: int64(d.u64()), Collection: d.u64(), Basis: d.u64()}
 	c.Limits = tenant.Limits{
 		Version: d.u64(), Vectors: int64(d.u64()), Bytes: int64(d.u64()), Collections: int64(d.u64()),
 	}

@@ -3,6 +3,7 @@ package collection
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -26,6 +27,7 @@ type modelCollection struct {
 	name    string
 	created int64
 	points  map[PointID]modelPoint
+	changes uint64
 }
 
 type modelPoint struct {
@@ -81,7 +83,7 @@ func (m *model) find(t tenant.ID, name string) uint64 {
 
 // apply decides an entry. A refusal is named by its code and reason; the model
 // is then thrown away.
-func (m *model) apply(index uint64, c Command) (Answer, string) {
+func (m *model) apply(c Command) (Answer, string) {
 	earlier := m.time
 	m.time = max(m.time, c.Time)
 	key := modelKey{c.Tenant, c.Key}
@@ -93,7 +95,7 @@ func (m *model) apply(index uint64, c Command) (Answer, string) {
 		return q.answer, ""
 	}
 	before := m.usage(c.Tenant)
-	answer, refusal := m.perform(index, c)
+	answer, refusal := m.perform(c)
 	after := m.usage(c.Tenant)
 	for _, q := range [][3]int64{
 		{int64(before.Points), int64(after.Points), c.Limits.Vectors},
@@ -104,14 +106,16 @@ func (m *model) apply(index uint64, c Command) (Answer, string) {
 			refusal = "resource_exhausted QUOTA_EXCEEDED"
 		}
 	}
-	answer.Index = index
+	if len(answer.Moved) > 0 && c.Key != "" {
+		return Answer{}, "aborted "
+	}
 	if c.Key != "" {
 		m.requests[key] = modelRequest{c.Hash, m.time, answer}
 	}
 	return answer, refusal
 }
 
-func (m *model) perform(index uint64, c Command) (Answer, string) {
+func (m *model) perform(c Command) (Answer, string) {
 	switch op := c.Op.(type) {
 	case CreateCollection:
 		if m.find(c.Tenant, op.Name) != 0 {
@@ -119,7 +123,7 @@ func (m *model) perform(index uint64, c Command) (Answer, string) {
 		}
 		id := m.next
 		m.next++
-		m.live[id] = &modelCollection{c.Tenant, op.Name, m.time, map[PointID]modelPoint{}}
+		m.live[id] = &modelCollection{tenant: c.Tenant, name: op.Name, created: m.time, points: map[PointID]modelPoint{}}
 		return Answer{Collection: id}, ""
 	case DeleteCollection:
 		id := m.find(c.Tenant, op.Name)
@@ -129,30 +133,39 @@ func (m *model) perform(index uint64, c Command) (Answer, string) {
 		return Answer{}, ""
 	}
 	if mc := m.live[c.Collection]; mc != nil && mc.tenant == c.Tenant {
-		return Answer{Collection: c.Collection, Affected: mc.change(index, c.Op)}, ""
+		return mc.change(c), ""
 	}
 	return Answer{}, "not_found "
 }
 
-// change performs an operation on points and returns how many it affected.
-func (mc *modelCollection) change(index uint64, op Op) (affected int) {
+// change performs an operation on points.
+func (mc *modelCollection) change(c Command) Answer {
+	mc.changes++
+	answer := Answer{Collection: c.Collection, Operation: mc.changes}
+	moved := func(id PointID) bool {
+		stays := c.Basis > 0 && mc.points[id].Version>>16 > c.Basis
+		if stays {
+			answer.Moved = append(answer.Moved, id)
+		}
+		return stays
+	}
 	put := func(ordinal int, p Point) {
 		raw, err := EncodeRecord(nil, p)
 		if err != nil {
 			panic(err)
 		}
-		mc.points[p.ID] = modelPoint{index<<16 | uint64(ordinal), p, len(raw)}
-		affected++
+		mc.points[p.ID] = modelPoint{mc.changes<<16 | uint64(ordinal), p, len(raw)}
+		answer.Affected++
 	}
 	edit := func(ids []PointID, fn func(Payload) Payload) {
 		for i, id := range ids {
-			if p, ok := mc.points[id]; ok {
+			if p, ok := mc.points[id]; ok && !moved(id) {
 				p.Point.Payload = fn(p.Point.Payload)
 				put(i, p.Point)
 			}
 		}
 	}
-	switch op := op.(type) {
+	switch op := c.Op.(type) {
 	case Upsert:
 		for i, r := range op.Records {
 			payload, _ := r.Payload()
@@ -160,9 +173,9 @@ func (mc *modelCollection) change(index uint64, op Op) (affected int) {
 		}
 	case DeletePoints:
 		for _, id := range op.IDs {
-			if _, ok := mc.points[id]; ok {
+			if _, ok := mc.points[id]; ok && !moved(id) {
 				delete(mc.points, id)
-				affected++
+				answer.Affected++
 			}
 		}
 	case SetPayload:
@@ -191,7 +204,7 @@ func (mc *modelCollection) change(index uint64, op Op) (affected int) {
 	case ClearPayload:
 		edit(op.IDs, func(Payload) Payload { return nil })
 	}
-	return affected
+	return answer
 }
 
 // anyCommand draws from so few values that they meet.
@@ -219,6 +232,9 @@ func anyCommand(t *rapid.T, m *model) Command {
 	}
 	if slices.Sort(own); len(own) > 0 && rapid.IntRange(0, 9).Draw(t, "own") > 0 {
 		c.Collection = rapid.SampledFrom(own).Draw(t, "collection")
+	}
+	if mc := m.live[c.Collection]; mc != nil && rapid.Bool().Draw(t, "by filter") {
+		c.Basis = rapid.Uint64Range(0, mc.changes).Draw(t, "basis")
 	}
 	c.Op = anyOp(t)
 	return c
@@ -288,7 +304,7 @@ func TestMachineAgainstModel(t *testing.T) {
 		s := newMemStore()
 		live := map[uint64]map[uint64]PointID{} // what a live index knows: the fold of the events
 		var log [][]byte
-		var last uint64
+		last := map[uint64]uint64{} // by collection
 		for range rapid.IntRange(1, 60).Draw(t, "entries") {
 			var c Command
 			if trash, _ := ListTrash(s); len(trash) > 0 && rapid.Bool().Draw(t, "purge") {
@@ -314,7 +330,7 @@ func TestMachineAgainstModel(t *testing.T) {
 				continue
 			}
 			attempt := m.clone()
-			answer, refusal := attempt.apply(s.index, c)
+			answer, refusal := attempt.apply(c)
 			if got := refusalOf(out.Err); got != refusal {
 				t.Fatalf("%+v: refused with %q, want %q (%v)", c, got, refusal, out.Err)
 			}
@@ -325,10 +341,10 @@ func TestMachineAgainstModel(t *testing.T) {
 				continue
 			}
 			m = attempt
-			if out.Answer != any(answer) {
+			if !reflect.DeepEqual(out.Answer, any(answer)) {
 				t.Fatalf("%+v: answered %+v, want %+v", c, out.Answer, answer)
 			}
-			last = foldEvents(t, live, out.Events, last)
+			foldEvents(t, live, out.Events, last)
 			compare(t, s, m, live)
 		}
 		replay(t, s, log)
@@ -336,15 +352,15 @@ func TestMachineAgainstModel(t *testing.T) {
 }
 
 // foldEvents takes an entry's events into a live index of ids by version.
-// Versions rise from entry to entry and within one.
-func foldEvents(t *rapid.T, live map[uint64]map[uint64]PointID, events []Event, last uint64) uint64 {
+// A collection's versions rise from entry to entry and within one.
+func foldEvents(t *rapid.T, live map[uint64]map[uint64]PointID, events []Event, last map[uint64]uint64) {
 	for _, e := range events {
 		if e.Kind == EventDrop {
 			delete(live, e.Collection)
 			continue
 		}
-		if e.Kind == EventUpsert && e.Version <= last {
-			t.Fatalf("version %x after %x", e.Version, last)
+		if e.Kind == EventUpsert && e.Version <= last[e.Collection] {
+			t.Fatalf("version %x after %x", e.Version, last[e.Collection])
 		}
 		c := live[e.Collection]
 		if c == nil {
@@ -356,11 +372,10 @@ func foldEvents(t *rapid.T, live map[uint64]map[uint64]PointID, events []Event, 
 		}
 		delete(c, e.Old)
 		if e.Kind == EventUpsert {
-			last = e.Version
+			last[e.Collection] = e.Version
 			c[e.Version] = e.ID
 		}
 	}
-	return last
 }
 
 // compare holds the store, and the fold of its events, against the model.

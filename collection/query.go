@@ -19,7 +19,7 @@ type Query struct {
 // asked for.
 type Hit struct {
 	ID      PointID
-	Version uint64
+	Version uint64 // Info.Changes as the change that wrote it left it << 16 | its ordinal there
 	Score   float32
 	Payload Payload
 	Vector  []float32
@@ -57,6 +57,9 @@ type Info struct {
 	Config Config
 	Points uint64
 	Bytes  uint64 // length of all records
+	// Changes is how many entries have changed the points. It is the upper part
+	// of the version of each point, see Hit.
+	Changes uint64
 
 	// What the grain of an active collection adds; not in the catalog.
 	Indexed  uint64 // vectors in the graph

@@ -47,7 +47,7 @@ func GetCollectionByID(r Reader, t tenant.ID, id uint64) (Info, bool, error) {
 	if err != nil {
 		return Info{}, false, err
 	}
-	return Info{ID: id, Name: d.name, Config: d.config, Points: c.points, Bytes: c.bytes}, true, nil
+	return Info{ID: id, Name: d.name, Config: d.config, Points: c.points, Bytes: c.bytes, Changes: c.changes}, true, nil
 }
 
 // ListCollections returns the tenant's collections in the order of their names.

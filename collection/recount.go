@@ -27,9 +27,10 @@ func Recount(r Reader, t tenant.ID) (TenantUsage, error) {
 }
 
 // recount counts a collection's points, and fails when an id and a record do
-// not belong to each other.
+// not belong to each other. Its changes are those that it can see.
 func recount(r Reader, collection uint64) (counters, error) {
 	var ids, records counters
+	var newest uint64
 	var broken, failed error
 	err := ScanIDs(r, collection, nil, func(id PointID, version uint64) bool {
 		rec, ok, err := GetPointByVersion(r, collection, version)
@@ -46,7 +47,8 @@ func recount(r Reader, collection uint64) (counters, error) {
 	if err != nil {
 		return counters{}, err
 	}
-	err = ScanPoints(r, collection, 0, func(_ uint64, rec Record) bool {
+	err = ScanPoints(r, collection, 0, func(version uint64, rec Record) bool {
+		newest = version >> 16
 		records.points++
 		records.bytes += uint64(len(rec.raw))
 		return true
@@ -57,6 +59,7 @@ func recount(r Reader, collection uint64) (counters, error) {
 	if err == nil {
 		err = broken
 	}
+	records.changes = newest
 	return records, err
 }
 
@@ -113,7 +116,7 @@ func (v *verifier) collections() error {
 		if err != nil {
 			return err
 		}
-		if !ok || info.ID != id || info.Points != count.points || info.Bytes != count.bytes {
+		if !ok || info.ID != id || info.Points != count.points || info.Bytes != count.bytes || info.Changes < count.changes {
 			return Errorf(DataLoss, "collection %d: catalog says %+v, the points are %+v", id, info, count)
 		}
 		v.known[id] = true

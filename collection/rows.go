@@ -18,9 +18,9 @@ import (
 //	BucketCounters
 //	  01, tenant               points (8), bytes (8), collections (8), 01 when the tenant is gone;
 //	                           none when all are 0
-//	  02, collection id (8)    points (8), bytes (8)
+//	  02, collection id (8)    points (8), bytes (8), changes (8)
 //	BucketIdempotency
-//	  01, tenant, key          hash (32), time (8), index (8), affected (4), collection (8), existed (1)
+//	  01, tenant, key          hash (32), time (8), operation (8), affected (4), collection (8), existed (1)
 //	  02, time (8), tenant, key  01
 //	BucketPoints
 //	  collection id (8), version (8)  record; the live points only
@@ -156,8 +156,9 @@ func (c clock) encode() []byte {
 	return binary.LittleEndian.AppendUint64(v, uint64(c.sweep))
 }
 
-// counters are a collection's points and the length of their records.
-type counters struct{ points, bytes uint64 }
+// counters are a collection's points, the length of their records, and how
+// many entries have changed it.
+type counters struct{ points, bytes, changes uint64 }
 
 func readCounters(r Reader, collection uint64) (counters, error) {
 	v, err := r.Get(BucketCounters, collectionKey(rowCollection, collection))
@@ -165,7 +166,7 @@ func readCounters(r Reader, collection uint64) (counters, error) {
 		return counters{}, err
 	}
 	d := decoder{b: v}
-	c := counters{points: d.u64(), bytes: d.u64()}
+	c := counters{points: d.u64(), bytes: d.u64(), changes: d.u64()}
 	if !d.done() {
 		return counters{}, corrupt("counters of collection", v)
 	}
@@ -173,7 +174,9 @@ func readCounters(r Reader, collection uint64) (counters, error) {
 }
 
 func (c counters) encode(dst []byte) []byte {
-	return binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(dst, c.points), c.bytes)
+	dst = binary.LittleEndian.AppendUint64(dst, c.points)
+	dst = binary.LittleEndian.AppendUint64(dst, c.bytes)
+	return binary.LittleEndian.AppendUint64(dst, c.changes)
 }
 
 // TenantUsage is what a tenant has stored in a partition. What the limits are
@@ -186,7 +189,8 @@ type TenantUsage struct {
 }
 
 func (u TenantUsage) encode() []byte {
-	v := counters{points: u.Points, bytes: u.Bytes}.encode(make([]byte, 0, 25))
+	v := binary.LittleEndian.AppendUint64(make([]byte, 0, 25), u.Points)
+	v = binary.LittleEndian.AppendUint64(v, u.Bytes)
 	v = binary.LittleEndian.AppendUint64(v, u.Collections)
 	if u.Gone {
 		v = append(v, 1)

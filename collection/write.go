@@ -44,8 +44,12 @@ type WriteOptions struct {
 
 // Answer is what apply answers to an entry.
 type Answer struct {
-	Index      uint64 // of the entry in its log
+	Operation  uint64 // number of the change in its collection, from 1; 0 for what changes no points
 	Affected   int    // points (or, for a purge, rows) that the entry wrote or removed
 	Collection uint64 // id of the collection that was created, deleted or written
 	Existed    bool   // DeleteCollection: it was there. Purge, DropTenant: there is more to remove
+	// Moved are points that a filter selected and that were written since: they
+	// were left as they are. Never of a write with an idempotency key, which is
+	// Aborted instead.
+	Moved []PointID
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -331,7 +332,7 @@ func TestIdempotency(t *testing.T) {
 		t.Fatal(err)
 	}
 	again, err := k.client.Write(t.Context(), k.tenant, "c", w(), o)
-	if err != nil || again != first {
+	if err != nil || !reflect.DeepEqual(again, first) {
 		t.Fatalf("repeated: %v %v, want %v", again, err, first)
 	}
 	o.RequestHash = [32]byte{2}

@@ -65,51 +65,14 @@ func (c *Client) write(ctx context.Context, tc tenant.Context, name string, w co
 	if err != nil {
 		return collection.Answer{}, err
 	}
-	info, selected, err := c.resolveWrite(ctx, r, tc, name, &w)
+	if s := selectionOf(&w); s != nil && s.Filter != nil {
+		return c.writeByFilter(ctx, tc, name, w, o)
+	}
+	info, err := c.named(r, tc.TenantID, name)
 	if err != nil {
 		return collection.Answer{}, err
 	}
-	if selected == nil {
-		return c.writeOnce(ctx, tc, info, w, o)
-	}
-	if o.IdempotencyKey != "" && len(selected) > c.options.Limits.BatchPoints {
-		return collection.Answer{}, collection.Errorf(collection.InvalidArgument,
-			"the filter selects %d points; with an idempotency key a write may change at most %d", len(selected), c.options.Limits.BatchPoints)
-	}
-	var sum collection.Answer
-	for first := true; first || len(selected) > 0; first = false {
-		n := min(len(selected), c.options.Limits.BatchPoints)
-		*selectionOf(&w) = collection.Selection{IDs: selected[:n]}
-		selected = selected[n:]
-		answer, err := c.writeOnce(ctx, tc, info, w, o)
-		if err != nil {
-			return sum, err
-		}
-		answer.Affected += sum.Affected
-		sum = answer
-	}
-	return sum, nil
-}
-
-// resolveWrite reads the collection's record and, for a write by filter, the
-// ids that pass it now: apply knows no filters.
-func (c *Client) resolveWrite(ctx context.Context, r *actors.Replica, tc tenant.Context, name string, w *collection.Write) (collection.Info, []collection.PointID, error) {
-	selection := selectionOf(w)
-	if selection == nil || selection.Filter == nil {
-		info, err := c.named(r, tc.TenantID, name)
-		return info, nil, err
-	}
-	view, info, err := c.open(ctx, tc, name)
-	if err != nil {
-		return info, nil, err
-	}
-	defer view.Close()
-	ids := []collection.PointID{}
-	err = matching(ctx, view, info.ID, nil, selection.Filter, func(rec collection.Record) (bool, error) {
-		ids = append(ids, rec.ID())
-		return true, nil
-	})
-	return info, ids, err
+	return c.writeOnce(ctx, tc, info, w, o, 0)
 }
 
 // named returns the record of a collection that is to be written to.
@@ -146,13 +109,15 @@ func selectionOf(w *collection.Write) *collection.Selection {
 
 // writeOnce makes a write final and puts it into the log as one entry, by way
 // of the collection's grain.
-func (c *Client) writeOnce(ctx context.Context, tc tenant.Context, info collection.Info, w collection.Write, o collection.WriteOptions) (collection.Answer, error) {
+//
+// basis is that of the command: not 0 when a filter selected the points.
+func (c *Client) writeOnce(ctx context.Context, tc tenant.Context, info collection.Info, w collection.Write, o collection.WriteOptions, basis uint64) (collection.Answer, error) {
 	op, err := collection.Finalize(info, w, c.options.Limits)
 	if err != nil {
 		return collection.Answer{}, err
 	}
 	data, err := c.command(ctx, tc, collection.Command{
-		Collection: info.ID, Key: o.IdempotencyKey, Hash: o.RequestHash, Op: op,
+		Collection: info.ID, Basis: basis, Key: o.IdempotencyKey, Hash: o.RequestHash, Op: op,
 	})
 	if err != nil {
 		return collection.Answer{}, err

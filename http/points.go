@@ -77,10 +77,10 @@ func (s *Server) write(r *request, tc tenant.Context, read func(*pointReader) (c
 	}
 	return r.answer(func(dst []byte) []byte {
 		dst = append(dst, `{"operation_id":`...)
-		if done.Index == 0 { // accepted, and not yet in the log
+		if done.Operation == 0 { // accepted, and not yet in the log
 			dst = append(dst, "null"...)
 		} else {
-			dst = strconv.AppendUint(dst, done.Index, 10)
+			dst = strconv.AppendUint(dst, done.Operation, 10)
 		}
 		return append(append(append(dst, `,"status":"`...), status...), `"}`...)
 	})

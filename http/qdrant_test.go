@@ -178,7 +178,7 @@ func TestCollectionInfo(t *testing.T) {
 
 func TestWrites(t *testing.T) {
 	e := newEdge(t, nil)
-	e.engine.answer = collection.Answer{Index: 42}
+	e.engine.answer = collection.Answer{Operation: 42}
 	ids := &collection.Selection{IDs: []collection.PointID{collection.NumID(1), collection.NumID(2)}}
 	yes := func(key string) *collection.Filter {
 		return must(collection.ParseFilter([]byte(`{"must":{"is_empty":{"key":"` + key + `"}}}`)))
@@ -211,7 +211,7 @@ func TestWrites(t *testing.T) {
 	if c := e.only(); c.options.Wait || c.arg.(collection.Write).Upsert == nil {
 		t.Errorf("%+v", c)
 	}
-	e.engine.answer.Index = 0
+	e.engine.answer.Operation = 0
 	e.q("PUT", "/collections/docs/points", `{"points":[]}`).resultIs(`{"operation_id":null,"status":"acknowledged"}`)
 }
 
@@ -319,7 +319,7 @@ func TestQueries(t *testing.T) {
 	e := newEdge(t, nil)
 	u := must(collection.ParseUUID("f47ac10b58cc4372a5670e02b2c3d479"))
 	e.engine.hits = []collection.Hit{{ID: collection.NumID(1), Version: 1 << 40, Score: 1}, {ID: u, Score: 0.25, Payload: collection.Payload{"a": "b"}, Vector: []float32{2}}}
-	const points = `{"points":[{"id":1,"version":1099511627776,"score":1.0},{"id":"f47ac10b-58cc-4372-a567-0e02b2c3d479","version":0,"score":0.25,"vector":[2.0]}]}`
+	const points = `{"points":[{"id":1,"version":16777216,"score":1.0},{"id":"f47ac10b-58cc-4372-a567-0e02b2c3d479","version":0,"score":0.25,"vector":[2.0]}]}`
 	v, three, half := []float32{1, 2}, collection.NumID(3), float32(.5)
 	for body, want := range map[string]collection.Query{
 		`{"query":[1,2]}`:                                                                    {Vector: v, Limit: 10},
@@ -340,7 +340,7 @@ func TestQueries(t *testing.T) {
 		`{"exclude":["a"]}`: {Exclude: []string{"a"}}, `{"exclude":[]}`: {All: true, Exclude: []string{}},
 	} {
 		e.q("POST", "/collections/docs/points/query", `{"query":[1],"with_payload":`+body+`}`).
-			resultIs(`{"points":[{"id":1,"version":1099511627776,"score":1.0,"payload":{}},{"id":"f47ac10b-58cc-4372-a567-0e02b2c3d479","version":0,"score":0.25,"payload":{"a":"b"},"vector":[2.0]}]}`)
+			resultIs(`{"points":[{"id":1,"version":16777216,"score":1.0,"payload":{}},{"id":"f47ac10b-58cc-4372-a567-0e02b2c3d479","version":0,"score":0.25,"payload":{"a":"b"},"vector":[2.0]}]}`)
 		e.calledWith("query", collection.Query{Vector: []float32{1}, Limit: 10, WithPayload: want})
 	}
 }

@@ -54,7 +54,7 @@ func (s *Server) hits(r *request, tc tenant.Context, name string, q *collection.
 
 func appendHit(dst []byte, h *collection.Hit, want collection.PayloadSelector) []byte {
 	dst = appendID(append(dst, `{"id":`...), h.ID)
-	dst = strconv.AppendUint(append(dst, `,"version":`...), h.Version, 10)
+	dst = strconv.AppendUint(append(dst, `,"version":`...), h.Version>>16, 10)
 	dst = collection.AppendJSONFloat(append(dst, `,"score":`...), float64(h.Score), 32)
 	dst = appendParts(dst, h.Payload, h.Vector, want)
 	return append(dst, '}')

@@ -159,7 +159,7 @@ func TestStoreKeepsWhatWasCommitted(t *testing.T) {
 	eachStore(t, func(t *testing.T, open func() (Store, error)) {
 		s := must(open())(t)
 		big := string(bytes.Repeat([]byte("0123456789"), 50_000))
-		first := Meta{Applied: 7, Term: 2, ConfState: []byte("conf"), Digest: [16]byte{1, 15: 9}, MaxVersion: 1 << 40}
+		first := Meta{Applied: 7, Term: 2, ConfState: []byte("conf"), Digest: [16]byte{1, 15: 9}}
 		second := Meta{Applied: 9, Term: 3}
 		commits := []struct {
 			meta    Meta

@@ -29,9 +29,9 @@
 // A checkpoint is one bbolt transaction: data pages, fdatasync, meta page,
 // fdatasync. It holds the changes and, in the meta bucket under "meta":
 //
-//	+------------+------------+---------+------------+-----------------+-----------+-----------+
-//	| version u8 | applied u64| term u64| digest 16 B| max version u64 | n u32     | conf state|
-//	+------------+------------+---------+------------+-----------------+-----------+-----------+
+//	+------------+------------+---------+------------+-----------+-----------+
+//	| version u8 | applied u64| term u64| digest 16 B| n u32     | conf state|
+//	+------------+------------+---------+------------+-----------+-----------+
 //
 // all little-endian except the digest, whose 128-bit number is big-endian;
 // conf state is n bytes of a marshalled raftpb.ConfState.

@@ -13,7 +13,7 @@ import (
 
 func FuzzMeta(f *testing.F) {
 	f.Add(encodeMeta(Meta{}))
-	f.Add(encodeMeta(Meta{Applied: 1, Term: 2, ConfState: []byte("conf"), Digest: [16]byte{3}, MaxVersion: 4}))
+	f.Add(encodeMeta(Meta{Applied: 1, Term: 2, ConfState: []byte("conf"), Digest: [16]byte{3}}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := decodeMeta(b)
 		if err != nil {

@@ -7,16 +7,15 @@ import (
 
 // Meta is what a commit records beside the changes.
 type Meta struct {
-	Applied    uint64   // index of the last entry in the store
-	Term       uint64   // its term
-	ConfState  []byte   // marshalled raftpb.ConfState as of Applied
-	Digest     [16]byte // of the state as of Applied
-	MaxVersion uint64   // no key of BucketPoints ends in a larger version
+	Applied   uint64   // index of the last entry in the store
+	Term      uint64   // its term
+	ConfState []byte   // marshalled raftpb.ConfState as of Applied
+	Digest    [16]byte // of the state as of Applied
 }
 
 const (
 	metaVersion = 1
-	metaFixed   = 1 + 8 + 8 + 16 + 8 + 4 // bytes before the conf state
+	metaFixed   = 1 + 8 + 8 + 16 + 4 // bytes before the conf state
 )
 
 // encodeMeta encodes m. The format is drawn in the package comment.
@@ -26,7 +25,6 @@ func encodeMeta(m Meta) []byte {
 	dst = binary.LittleEndian.AppendUint64(dst, m.Applied)
 	dst = binary.LittleEndian.AppendUint64(dst, m.Term)
 	dst = append(dst, m.Digest[:]...)
-	dst = binary.LittleEndian.AppendUint64(dst, m.MaxVersion)
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(m.ConfState)))
 	return append(dst, m.ConfState...)
 }
@@ -40,12 +38,11 @@ func decodeMeta(b []byte) (Meta, error) {
 		return Meta{}, corrupt("meta record of version %d, this binary reads %d", b[0], metaVersion)
 	}
 	m := Meta{
-		Applied:    binary.LittleEndian.Uint64(b[1:]),
-		Term:       binary.LittleEndian.Uint64(b[9:]),
-		Digest:     [16]byte(b[17:33]),
-		MaxVersion: binary.LittleEndian.Uint64(b[33:]),
+		Applied: binary.LittleEndian.Uint64(b[1:]),
+		Term:    binary.LittleEndian.Uint64(b[9:]),
+		Digest:  [16]byte(b[17:33]),
 	}
-	n := uint64(binary.LittleEndian.Uint32(b[41:]))
+	n := uint64(binary.LittleEndian.Uint32(b[33:]))
 	if rest := b[metaFixed:]; n != uint64(len(rest)) {
 		return Meta{}, corrupt("meta record says %d bytes of conf state, has %d", n, len(rest))
 	}

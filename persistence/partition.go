@@ -43,7 +43,11 @@ type Partition struct {
 	meta   Meta   // as of active; Digest is kept in digest
 	digest digest
 	sinks  map[uint64]Sink
+	newest map[uint64]uint64 // by collection, the newest version put since the start; see newPoint
 }
+
+// newestMax bounds newest; past it, it begins anew.
+const newestMax = 10_000
 
 // OpenPartition makes a partition of what is in store, which it owns from then
 // on; after an error it is still the caller's. The caller goes on with the log
@@ -62,6 +66,7 @@ func OpenPartition(store Store, m collection.StateMachine, o PartitionOptions) (
 		meta:    meta,
 		digest:  digestOf(meta.Digest),
 		sinks:   map[uint64]Sink{},
+		newest:  map[uint64]uint64{},
 	}, nil
 }
 

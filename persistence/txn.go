@@ -34,7 +34,7 @@ type undo struct {
 // run applies one entry: all of it, or nothing and an error.
 func (t *txn) run(e collection.Entry) collection.Outcome {
 	p := t.p
-	digest, maxVersion := p.digest, p.meta.MaxVersion
+	digest := p.digest
 	out := p.machine.Apply(t, e)
 	if collection.CodeOf(out.Err) == collection.DataLoss {
 		_ = t.failed(out.Err)
@@ -45,7 +45,7 @@ func (t *txn) run(e collection.Entry) collection.Outcome {
 	if out.Err != nil {
 		out.Events = nil
 		t.rollback()
-		p.digest, p.meta.MaxVersion = digest, maxVersion
+		p.digest = digest
 	}
 	clear(t.undo)
 	t.undo = t.undo[:0]
@@ -172,16 +172,21 @@ func (t *txn) change(bucket byte, it item) error {
 }
 
 // newPoint reports that no layer can hold it's key, which saves the search
-// for its old value. A point's key ends in its version, and versions grow with
-// the log: a version above all that were ever put is a key that was never put.
+// for its old value. A point's key is its collection and its version, and the
+// versions of a collection only grow: one above a version that was put before
+// was never put. What a rollback takes back may be put again, and is then
+// looked for.
 func (t *txn) newPoint(bucket byte, it item) bool {
-	if bucket != collection.BucketPoints || len(it.key) < 8 || it.value == nil {
+	if bucket != collection.BucketPoints || len(it.key) != 16 || it.value == nil {
 		return false
 	}
-	version := binary.BigEndian.Uint64(it.key[len(it.key)-8:])
-	if version <= t.p.meta.MaxVersion {
-		return false
+	id, version := binary.BigEndian.Uint64(it.key), binary.BigEndian.Uint64(it.key[8:])
+	newest, known := t.p.newest[id]
+	if version > newest {
+		if len(t.p.newest) >= newestMax {
+			clear(t.p.newest)
+		}
+		t.p.newest[id] = version
 	}
-	t.p.meta.MaxVersion = version
-	return true
+	return known && version > newest
 }

@@ -1,0 +1,142 @@
+package grains
+
+import (
+	"context"
+
+	"github.com/hivehub/waggle/collection"
+	"github.com/hivehub/waggle/tenant"
+)
+
+// selected are the points that a filter selected in one view.
+type selected struct {
+	info collection.Info // Changes: as of the view
+	ids  []collection.PointID
+}
+
+// writeByFilter changes the points that pass w's filter. Apply knows no
+// filters: the ids are read here, from one view, and apply passes over those
+// that were written since, because what was written may not pass any more.
+// Those are looked at again, in a newer view, until each was changed in the
+// state that was looked at or does not pass. So a point that somebody wrote
+// meanwhile, and was told so, is never lost to a filter that it does not pass.
+// It is waited for even when the caller does not: there may be a next round.
+func (c *Client) writeByFilter(ctx context.Context, tc tenant.Context, name string, w collection.Write, o collection.WriteOptions) (collection.Answer, error) {
+	o.Wait = true
+	filter := selectionOf(&w).Filter
+	s, err := c.selectPoints(ctx, tc, name, filter)
+	if err != nil {
+		return collection.Answer{}, err
+	}
+	if o.IdempotencyKey != "" {
+		return c.writeKeyed(ctx, tc, name, w, o, s)
+	}
+	first, affected := s.info.ID, 0
+	for {
+		answer, err := c.writeSelected(ctx, tc, w, o, s)
+		affected += answer.Affected
+		answer.Affected = affected
+		if err != nil || len(answer.Moved) == 0 {
+			return answer, err
+		}
+		if s, err = c.selectAmong(ctx, tc, name, filter, answer.Moved); err != nil {
+			return answer, err
+		}
+		if answer.Moved = nil; s.info.ID != first || len(s.ids) == 0 {
+			return answer, nil // the collection was replaced, or nothing passes
+		}
+	}
+}
+
+// writeKeyed is writeByFilter with an idempotency key: one entry, which is
+// refused whole when one of its points was written since, and proposed anew.
+func (c *Client) writeKeyed(ctx context.Context, tc tenant.Context, name string, w collection.Write, o collection.WriteOptions, s selected) (collection.Answer, error) {
+	filter := selectionOf(&w).Filter
+	for {
+		if most := c.options.Limits.BatchPoints; len(s.ids) > most {
+			return collection.Answer{}, collection.Errorf(collection.InvalidArgument,
+				"the filter selects %d points; with an idempotency key a write may change at most %d", len(s.ids), most)
+		}
+		answer, err := c.writeSelected(ctx, tc, w, o, s)
+		if collection.CodeOf(err) != collection.Aborted {
+			return answer, err
+		}
+		if s, err = c.selectPoints(ctx, tc, name, filter); err != nil {
+			return collection.Answer{}, err
+		}
+	}
+}
+
+// writeSelected makes one entry of as many points as an entry may hold, until
+// there are none left; of none it makes one, so that the write has a number.
+func (c *Client) writeSelected(ctx context.Context, tc tenant.Context, w collection.Write, o collection.WriteOptions, s selected) (collection.Answer, error) {
+	w = copied(w)
+	var sum collection.Answer
+	for first := true; first || len(s.ids) > 0; first = false {
+		n := min(len(s.ids), c.options.Limits.BatchPoints)
+		*selectionOf(&w) = collection.Selection{IDs: s.ids[:n]}
+		s.ids = s.ids[n:]
+		answer, err := c.writeOnce(ctx, tc, s.info, w, o, s.info.Changes)
+		if err != nil {
+			return sum, err
+		}
+		answer.Affected += sum.Affected
+		answer.Moved = append(sum.Moved, answer.Moved...)
+		sum = answer
+	}
+	return sum, nil
+}
+
+// copied returns w with a selection of its own: the caller's is read again.
+func copied(w collection.Write) collection.Write {
+	switch {
+	case w.Delete != nil:
+		w.Delete = new(*w.Delete)
+	case w.SetPayload != nil:
+		w.SetPayload = new(*w.SetPayload)
+	case w.OverwritePayload != nil:
+		w.OverwritePayload = new(*w.OverwritePayload)
+	case w.DeletePayload != nil:
+		w.DeletePayload = new(*w.DeletePayload)
+	case w.ClearPayload != nil:
+		w.ClearPayload = new(*w.ClearPayload)
+	}
+	return w
+}
+
+// selectPoints reads the ids of the points that pass the filter now.
+func (c *Client) selectPoints(ctx context.Context, tc tenant.Context, name string, f *collection.Filter) (selected, error) {
+	view, info, err := c.open(ctx, tc, name)
+	if err != nil {
+		return selected{}, err
+	}
+	defer view.Close()
+	s := selected{info: info}
+	err = matching(ctx, view, info.ID, nil, f, func(rec collection.Record) (bool, error) {
+		s.ids = append(s.ids, rec.ID())
+		return true, nil
+	})
+	return s, err
+}
+
+// selectAmong is selectPoints for some ids only.
+func (c *Client) selectAmong(ctx context.Context, tc tenant.Context, name string, f *collection.Filter, ids []collection.PointID) (selected, error) {
+	view, info, err := c.open(ctx, tc, name)
+	if err != nil {
+		return selected{}, err
+	}
+	defer view.Close()
+	s, match := selected{info: info}, f.Compile()
+	for i, id := range ids {
+		if i%1024 == 1023 && ctx.Err() != nil {
+			return selected{}, ctx.Err()
+		}
+		rec, _, there, err := collection.GetPoint(view, info.ID, id)
+		if err != nil {
+			return selected{}, err
+		}
+		if there && match.MatchesRecord(id, rec.PayloadBytes(), rec.Vector() != nil) {
+			s.ids = append(s.ids, id)
+		}
+	}
+	return s, nil
+}
