@@ -1,6 +1,7 @@
 package grains
 
 import (
+	"runtime"
 	"testing"
 	"time"
 )
@@ -9,7 +10,9 @@ import (
 // it first.
 func TestBuildersMissNoWork(t *testing.T) {
 	b := startBuilders(4, func() bool {
-		time.Sleep(20 * time.Microsecond) // the others come to look meanwhile
+		for range 100 {
+			runtime.Gosched() // the others come to look meanwhile
+		}
 		return true
 	})
 	defer b.stop()
@@ -17,7 +20,7 @@ func TestBuildersMissNoWork(t *testing.T) {
 		l := &liveIndex{}
 		l.dropped.Store(true) // so that a step only takes it
 		b.offer(l)
-		for late := time.Now().Add(2 * time.Second); l.queued.Load(); time.Sleep(10 * time.Microsecond) {
+		for late := time.Now().Add(2 * time.Second); l.queued.Load(); runtime.Gosched() {
 			if time.Now().After(late) {
 				t.Fatalf("offer %d is still in the queue", i)
 			}

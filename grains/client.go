@@ -49,7 +49,7 @@ type Client struct {
 	background context.Context // ends at Stop; bounds loads and purges
 	cancel     context.CancelFunc
 	wg         sync.WaitGroup
-	purge      chan uint64 // partitions with something to purge
+	purge      purgeQueue
 }
 
 // New returns a running Client; Stop ends it.
@@ -58,7 +58,7 @@ func New(o Options) *Client {
 	c := &Client{
 		options: o, node: o.Node, log: o.Logger,
 		searches: make(chan struct{}, o.SearchesMax), loads: make(chan struct{}, o.LoadsMax),
-		purge: make(chan uint64, o.Node.Partitions()),
+		purge: newPurgeQueue(o.Node.Partitions()),
 	}
 	c.builders = startBuilders(o.Builders, func() bool { return len(c.searches) > 0 })
 	c.background, c.cancel = context.WithCancel(context.Background())

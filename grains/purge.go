@@ -2,6 +2,7 @@ package grains
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/hivehub/waggle/actors"
@@ -13,13 +14,28 @@ import (
 // changes, so that others' writes wait for little.
 const purgeRows = 1000
 
-// purgeSoon asks for the bytes of deleted collections in r to be removed.
-func (c *Client) purgeSoon(r *actors.Replica) {
-	select {
-	case c.purge <- r.Group() - 1:
-	default: // every partition is queued already
+// purgeQueue are the partitions with something to purge, each once: what is
+// asked for while a purge of the partition runs makes it run again.
+type purgeQueue struct {
+	queued []atomic.Bool // by partition
+	next   chan uint64   // has room for every partition
+}
+
+func newPurgeQueue(partitions int) purgeQueue {
+	return purgeQueue{queued: make([]atomic.Bool, partitions), next: make(chan uint64, partitions)}
+}
+
+func (q *purgeQueue) add(p uint64) {
+	if !q.queued[p].Swap(true) {
+		q.next <- p
 	}
 }
+
+// taken says that what is asked for from now on is to be done again.
+func (q *purgeQueue) taken(p uint64) { q.queued[p].Store(false) }
+
+// purgeSoon asks for the bytes of deleted collections in r to be removed.
+func (c *Client) purgeSoon(r *actors.Replica) { c.purge.add(r.Group() - 1) }
 
 // purgeLoop removes the bytes of deleted collections: first what a stop left
 // behind, then what is asked for.
@@ -29,9 +45,10 @@ func (c *Client) purgeLoop() {
 	}
 	for {
 		select {
-		case p := <-c.purge:
+		case p := <-c.purge.next:
+			c.purge.taken(p)
 			c.purgePartition(c.node.Partition(p))
-		case <-c.background.Done():
+			case <-c.background.Done():
 			return
 		}
 	}
