@@ -20,7 +20,10 @@ import (
 type clusterSecret [32]byte
 
 // What is derived from the cluster secret, each for one use.
-const purposeKeyHash = "waggle key hash 1" // HMAC of access keys
+const (
+	purposeKeyHash = "waggle key hash 1" // HMAC of access keys
+	purposeCASeal  = "waggle ca seal 1"  // encryption of the certificate authority's key
+)
 
 // openSecret reads the cluster secret. A node that is not born yet gets a new
 // one, but only in the data directory: a file that the configuration names

@@ -174,7 +174,7 @@ func tenantOf(group uint64, data []byte) tenant.ID {
 func startHub(d *dataDir, n *actors.Node, keys *hubsvc.Directory) (*hubsvc.Embedded, *firstKeys, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	hub := hubsvc.NewEmbedded(keys, actors.HubGroup(n.SystemReplica()))
+	hub := hubsvc.NewEmbedded(keys, actors.HubGroup(n.SystemReplica()), hubsvc.EmbeddedOptions{SealKey: d.secret.derive(purposeCASeal)})
 	if err := n.SystemReplica().ReadBarrier(ctx, ""); err != nil {
 		return nil, nil, fmt.Errorf("read the hub's state: %w", err)
 	}

@@ -232,7 +232,7 @@ func openPort(t *testing.T) net.Listener {
 func (e *edge) newHub() *hubsvc.Embedded {
 	directory := hubsvc.NewDirectory(hubsvc.NewKeyHasher([]byte("a secret of the tests")), time.Now)
 	group := &memGroup{machine: hubsvc.NewMachine(directory.Observe), rows: map[string][]byte{}}
-	hub := hubsvc.NewEmbedded(directory, group)
+	hub := hubsvc.NewEmbedded(directory, group, hubsvc.EmbeddedOptions{SealKey: make([]byte, hubsvc.SealKeyBytes)})
 	ctx := context.Background()
 	_, first, err := hub.Birth(ctx, hubsvc.BirthOptions{Partitions: 16})
 	if err != nil {

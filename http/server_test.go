@@ -229,7 +229,7 @@ func TestShutdownGivesUp(t *testing.T) {
 func TestAHubThatIsAway(t *testing.T) {
 	e := newEdge(t, func(o *Options) {
 		directory := hubsvc.NewDirectory(hubsvc.NewKeyHasher([]byte("another")), time.Now)
-		o.Hub = hubsvc.NewEmbedded(directory, &memGroup{})
+		o.Hub = hubsvc.NewEmbedded(directory, &memGroup{}, hubsvc.EmbeddedOptions{SealKey: make([]byte, hubsvc.SealKeyBytes)})
 	})
 	e.q("GET", "/collections", "").is(503, "")
 	e.send("GET", e.main+"/api/v1/tenants", e.keys[operator], "").is(503, "UNAVAILABLE")

@@ -33,14 +33,16 @@ type Op interface {
 	validate() error
 }
 
-// Birth makes the cluster: its record, the shipped plans, the operator key,
-// and the tenant `default` (plan enterprise) with its ADMIN key, in one entry.
+// Birth makes the cluster: its record and certificate authority, the shipped
+// plans, the operator key, and the tenant `default` (plan enterprise) with its ADMIN key, in one entry.
 type Birth struct {
 	ClusterID   ClusterID `msgpack:"id"`
 	Partitions  uint32    `msgpack:"p"`
 	SecretSum   KeyHash   `msgpack:"ss"`
 	OperatorKey NewKey    `msgpack:"ok"`
 	TenantKey   NewKey    `msgpack:"tk"`
+
+	Authority *NewAuthority `msgpack:"ca,omitempty"` // nil in the births of old
 }
 
 // NewKey is a key as its maker describes it.
@@ -104,7 +106,7 @@ func newOp(code byte) Op {
 	case 6:
 		return new(RevokeKey)
 	}
-	return nil
+	return newClusterOp(code)
 }
 
 const (

@@ -4,19 +4,23 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hivehub/waggle/tenant"
 )
 
 // Directory is the part of the hub's state that every request needs, in
-// memory: who a key belongs to and what its tenant may use. It holds what has
+// memory: who a key belongs to and what its tenant may use; and its Topology,
+// who is in the cluster and what they should have. It holds what has
 // been applied on this node: give its Observe to the Machine, and Load it
 // unless the node has just been born. Until then nobody is let in. Everything
 // may be called from anywhere at any time.
 type Directory struct {
 	hasher *KeyHasher
 	now    func() time.Time
+
+	topology atomic.Pointer[Topology] // stored under mu
 
 	mu struct {
 		sync.RWMutex
@@ -50,10 +54,18 @@ type keyEntry struct {
 // hash; now dates the contexts that Validate makes.
 func NewDirectory(hasher *KeyHasher, now func() time.Time) *Directory {
 	d := &Directory{hasher: hasher, now: now}
+	d.topology.Store(newTopology())
+	d.forget()
+	return d
+}
+
+// forget leaves the directory as it was before Load; the Topology stays until
+// there is a later one.
+func (d *Directory) forget() {
+	d.mu.cluster, d.mu.waiting = nil, nil
 	d.mu.plans = map[string]*tenant.Plan{}
 	d.mu.tenants = map[tenant.ID]*tenantEntry{}
 	d.mu.keys = map[keySlot]*keyEntry{}
-	return d
 }
 
 // Load fills the directory from a view of the system group, once, at any time
@@ -71,6 +83,29 @@ func (d *Directory) Load(v View) error {
 	if err := d.load(stored, v.AppliedIndex()); err != nil {
 		return err
 	}
+	return d.checkSecret()
+}
+
+// Reload makes the directory that of v, whatever it was before: after an image
+// has replaced the state of the system group on this node. It is called where
+// Observe is, before the first entry that is applied to the image. The errors
+// are those of Load; after one, the directory lets nobody in.
+func (d *Directory) Reload(v View) error {
+	stored, err := loadChange(v)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.forget()
+	if err != nil {
+		return err
+	}
+	if err := d.load(stored, v.AppliedIndex()); err != nil {
+		d.forget()
+		return err
+	}
+	return d.checkSecret()
+}
+
+func (d *Directory) checkSecret() error {
 	if d.mu.cluster != nil && d.mu.cluster.SecretSum != d.hasher.SecretSum() {
 		return errorf(CodeFailedPrecondition, "the cluster secret is not the one that cluster %s was born with", d.mu.cluster.ID)
 	}
@@ -114,7 +149,26 @@ func loadChange(r Reader) (Change, error) {
 	if c.Keys, err = list[Key](r, tagKey); err != nil {
 		return Change{}, fmt.Errorf("load keys: %w", err)
 	}
-	return c, nil
+	return c, wrap(loadTopology(r, &c), "load the cluster's members")
+}
+
+func loadTopology(r Reader, c *Change) error {
+	s, err := settingsOf(r)
+	if err != nil {
+		return err
+	}
+	c.ClusterName = s.Name
+	if c.Members, err = membersOf(r, *c.Cluster); err != nil {
+		return err
+	}
+	if c.Placements, err = list[Placement](r, tagPlacement); err != nil {
+		return err
+	}
+	a, ok, err := get[Authority](r, []byte{tagAuthority})
+	if ok {
+		c.Authority = &a
+	}
+	return err
 }
 
 // Observe takes over what an applied command changed. A directory that has
@@ -157,7 +211,7 @@ func (d *Directory) observe(c Change) error {
 	for _, id := range c.Purged {
 		delete(d.mu.tenants, id)
 	}
-	return nil
+	return d.observeTopology(c)
 }
 
 func (d *Directory) observeTenant(t Tenant) error {

@@ -30,12 +30,23 @@ type Group interface {
 // Group returned when the group could not decide.
 type Embedded struct {
 	*Directory
-	group Group
+	group   Group
+	sealing []byte // of the authority's key
+}
+
+// EmbeddedOptions are what an embedded hub is told.
+type EmbeddedOptions struct {
+	// SealKey seals the key of the cluster's certificate authority:
+	// SealKeyBytes, derived from the cluster's secret for this purpose alone.
+	SealKey []byte
 }
 
 // NewEmbedded returns the hub over a group whose Machine reports to d.
-func NewEmbedded(d *Directory, group Group) *Embedded {
-	return &Embedded{Directory: d, group: group}
+func NewEmbedded(d *Directory, group Group, o EmbeddedOptions) *Embedded {
+	if len(o.SealKey) != SealKeyBytes {
+		panic(fmt.Sprintf("BUG: a sealing key of %d bytes", len(o.SealKey)))
+	}
+	return &Embedded{Directory: d, group: group, sealing: slices.Clone(o.SealKey)}
 }
 
 // BirthOptions are what a cluster is born with.
@@ -64,6 +75,9 @@ func (e *Embedded) Birth(ctx context.Context, o BirthOptions) (Cluster, FirstKey
 	}
 	if op.TenantKey, err = e.firstKey(&keys.Tenant, "tenant"); err != nil {
 		return Cluster{}, FirstKeys{}, err
+	}
+	if op.Authority, err = newAuthority(op.ClusterID, e.sealing, e.now()); err != nil {
+		return Cluster{}, FirstKeys{}, fmt.Errorf("birth: %w", err)
 	}
 	cluster, err := propose[Cluster](ctx, e, op)
 	if err != nil {

@@ -97,7 +97,10 @@ func (g *group) Propose(_ context.Context, data []byte) (any, error) {
 func (g *group) ReadBarrier(context.Context) error { g.barriers++; return g.err }
 func (g *group) View() (View, error)               { return g.tx, nil }
 
-var testSecret = []byte("a secret of a test")
+var (
+	testSecret = []byte("a secret of a test")
+	testSeal   = []byte("a sealing key of 32 bytes, tests")
+)
 
 // newHub returns an unborn hub whose clock stands still.
 func newHub(t testing.TB) (*Embedded, *group) {
@@ -105,7 +108,7 @@ func newHub(t testing.TB) (*Embedded, *group) {
 	clock := func() time.Time { return time.UnixMilli(1_700_000_000_000) }
 	d := NewDirectory(NewKeyHasher(testSecret), clock)
 	g := &group{tx: newMemTxn(), machine: NewMachine(d.Observe)}
-	return NewEmbedded(d, g), g
+	return NewEmbedded(d, g, EmbeddedOptions{SealKey: testSeal}), g
 }
 
 // bornHub returns a hub after its birth.

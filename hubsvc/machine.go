@@ -26,7 +26,8 @@ func NewMachine(observe func(Change)) *Machine {
 }
 
 // Apply decides one entry. It answers with the record that the command made
-// or changed: a Cluster, Tenant or Key. An error, always an *Error, refuses
+// or changed: a Cluster, Tenant, Key, Member or what the command's comment
+// says. An error, always an *Error, refuses
 // the entry, and the caller must roll back what tx has. CodeDataLoss stops the
 // group.
 func (m *Machine) Apply(tx Txn, index uint64, data []byte) (any, error) {
@@ -57,9 +58,10 @@ func asError(err error) error {
 
 // apply is the decision of one entry.
 type apply struct {
-	tx     Txn
-	now    int64
-	change Change
+	tx      Txn
+	now     int64
+	cluster Cluster // the birth record, once there is one
+	change  Change
 }
 
 func (a *apply) op(op Op) (any, error) {
@@ -73,9 +75,10 @@ func (a *apply) op(op Op) (any, error) {
 	if !born {
 		return nil, errUnborn
 	}
+	a.cluster = cluster
 	switch op := op.(type) {
 	case *CreateTenant:
-		return a.createTenant(cluster, op)
+		return a.createTenant(op)
 	case *DeleteTenant:
 		return a.deleteTenant(op.ID)
 	case *TenantPurged:
@@ -84,6 +87,24 @@ func (a *apply) op(op Op) (any, error) {
 		return a.createKey(op)
 	case *RevokeKey:
 		return a.revokeKey(op.ID)
+	}
+	return a.clusterOp(op)
+}
+
+func (a *apply) clusterOp(op Op) (any, error) {
+	switch op := op.(type) {
+	case *NameMember:
+		return a.nameMember(op)
+	case *SetMemberAddress:
+		return a.setMemberAddress(op)
+	case *SetMemberState:
+		return a.setMemberState(op)
+	case *CreateJoinToken:
+		return a.createJoinToken(op)
+	case *JoinMember:
+		return a.joinMember(op)
+	case *SetPlacements:
+		return a.setPlacements(op)
 	}
 	panic(fmt.Sprintf("BUG: hub op %T has no apply", op))
 }
@@ -99,7 +120,10 @@ func (a *apply) birth(op *Birth) (any, error) {
 	if err := a.tx.Put(Bucket, []byte{tagCluster}, encodeRecord(cluster)); err != nil {
 		return nil, err
 	}
-	a.change.Cluster = &cluster
+	a.cluster, a.change.Cluster = cluster, &cluster
+	if err := a.adopt(op.Authority); err != nil {
+		return nil, err
+	}
 	for _, p := range tenant.Plans() {
 		p.Limits.Version = a.change.Index
 		if err := a.tx.Put(Bucket, recordKey(tagPlan, p.Name), encodeRecord(p)); err != nil {
@@ -111,7 +135,7 @@ func (a *apply) birth(op *Birth) (any, error) {
 		return nil, err
 	}
 	first := &CreateTenant{ID: DefaultTenant, Name: string(DefaultTenant), Plan: tenant.PlanEnterprise}
-	if _, err := a.createTenant(cluster, first); err != nil {
+	if _, err := a.createTenant(first); err != nil {
 		return nil, err
 	}
 	if err := a.putNewKey(Key{Tenant: DefaultTenant, Permission: tenant.Admin}, op.TenantKey); err != nil {
@@ -120,7 +144,7 @@ func (a *apply) birth(op *Birth) (any, error) {
 	return cluster, nil
 }
 
-func (a *apply) createTenant(cluster Cluster, op *CreateTenant) (any, error) {
+func (a *apply) createTenant(op *CreateTenant) (any, error) {
 	if _, ok, err := get[tenant.Plan](a.tx, recordKey(tagPlan, op.Plan)); err != nil {
 		return nil, err
 	} else if !ok {
@@ -131,7 +155,7 @@ func (a *apply) createTenant(cluster Cluster, op *CreateTenant) (any, error) {
 	}
 	t := Tenant{
 		ID: op.ID, Name: op.Name, Plan: op.Plan, Status: Active,
-		Partition: op.ID.Partition(cluster.Partitions),
+		Partition: op.ID.Partition(a.cluster.Partitions),
 		Created:   a.now, Index: a.change.Index, PlanIndex: a.change.Index,
 	}
 	return t, a.putTenant(t)

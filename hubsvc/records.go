@@ -81,4 +81,10 @@ type Change struct {
 	Tenants []Tenant
 	Keys    []Key
 	Purged  []tenant.ID // the tenant's record and those of its keys are gone
+
+	ClusterName string // "" when it was not touched
+	Authority   *Authority
+	Members     []Member
+	Forgotten   []uint32 // members whose record is gone
+	Placements  []Placement
 }

@@ -44,6 +44,11 @@ type (
 //	0x04 key id                   Key
 //	0x05 key hash (32)            -> key id, while the key is good
 //	0x06 tenant id 0x00 key id    -> 0x01; tenant id "" for operator keys
+//	0x07                          settings
+//	0x08 number (4, big endian)   Member; the first is implied by the birth
+//	0x09 SHA-256 of secret (32)   joinToken
+//	0x0a group (8, big endian)    Placement; until it changes, implied by the birth
+//	0x0b                          Authority
 const (
 	tagCluster byte = iota + 1
 	tagPlan
@@ -51,6 +56,11 @@ const (
 	tagKey
 	tagHash
 	tagTenantKey
+	tagSettings
+	tagMember
+	tagToken
+	tagPlacement
+	tagAuthority
 
 	recordVersion = 1
 )

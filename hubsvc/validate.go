@@ -28,6 +28,11 @@ func (op *Birth) validate() error {
 	if err := op.TenantKey.validate(); err != nil {
 		return err
 	}
+	if op.Authority != nil {
+		if err := op.Authority.validate(); err != nil {
+			return err
+		}
+	}
 	if op.OperatorKey.ID == op.TenantKey.ID || op.OperatorKey.Hash == op.TenantKey.Hash {
 		return errorf(CodeInvalidRequest, "the operator key and the tenant key are the same")
 	}

@@ -65,7 +65,7 @@ func Start(t testing.TB, o Options) *Kit {
 	if k.Node, err = actors.Start(a); err != nil {
 		t.Fatal(err)
 	}
-	k.Embedded = hubsvc.NewEmbedded(keys, actors.HubGroup(k.Node.SystemReplica()))
+	k.Embedded = hubsvc.NewEmbedded(keys, actors.HubGroup(k.Node.SystemReplica()), hubsvc.EmbeddedOptions{SealKey: make([]byte, hubsvc.SealKeyBytes)})
 	k.Quotas = actors.NewQuotas(k.Node.System(), k.Hub, o.Quotas)
 	k.stop = sync.OnceFunc(func() {
 		k.Disk.Release()
