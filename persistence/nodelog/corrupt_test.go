@@ -17,7 +17,8 @@ type place struct {
 	file     string
 	from, to int64
 	groups   map[uint64]bool
-	anew     map[uint64]bool // of them: begun anew
+	anew     map[uint64]bool // of them: begun anew, or removed
+	removed  map[uint64]bool // of them: not there after the batch
 }
 
 // recorded is a log with its history: models[i] is acknowledged once
@@ -49,10 +50,11 @@ func (r *recorded) acked() model { return r.models[len(r.models)-1] }
 
 func (r *recorded) write(t *testing.T, l *nodelog.Log, batch []nodelog.Append) {
 	t.Helper()
-	p := place{groups: map[uint64]bool{}, anew: map[uint64]bool{}}
+	p := place{groups: map[uint64]bool{}, anew: map[uint64]bool{}, removed: map[uint64]bool{}}
 	for _, a := range batch {
 		p.groups[a.Group] = true
-		if a.Start != nil && a.HardState != nil {
+		p.removed[a.Group] = a.Remove
+		if a.Start != nil && a.HardState != nil || a.Remove {
 			p.anew[a.Group] = true
 		}
 	}
@@ -93,7 +95,7 @@ func content(t *testing.T, d disk.Disk, name string) []byte {
 }
 
 // lost opens the log and returns the groups that are lost. All others must be
-// as in want.
+// as in want, and no others be there.
 func lost(t *testing.T, d disk.Disk, want model) []uint64 {
 	t.Helper()
 	return lostWith(t, d, want, small())
@@ -111,6 +113,15 @@ func lostWith(t *testing.T, d disk.Disk, want model, o nodelog.Options) []uint64
 }
 
 func (m model) lost(l *nodelog.Log) (ids []uint64, err error) {
+	for _, id := range l.Groups() {
+		if _, ok := m[id]; ok {
+			continue
+		}
+		if l.Group(id).Err() == nil {
+			return nil, fmt.Errorf("group %d is there again", id)
+		}
+		ids = append(ids, id)
+	}
 	for _, id := range slices.Sorted(maps.Keys(m)) {
 		if l.Group(id).Err() != nil {
 			ids = append(ids, id)
@@ -121,6 +132,7 @@ func (m model) lost(l *nodelog.Log) (ids []uint64, err error) {
 			return nil, fmt.Errorf("group %d: %w", id, err)
 		}
 	}
+	slices.Sort(ids)
 	return ids, nil
 }
 

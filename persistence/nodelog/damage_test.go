@@ -202,7 +202,7 @@ func TestUnknownVersion(t *testing.T) {
 	r := record(t, 9, 25)
 	last := r.places[len(r.places)-1]
 	must(t, r.disk.Mutate(last.file, func(b []byte) []byte {
-		return bytes.ReplaceAll(bytes.ReplaceAll(b, []byte("WNLh\x01"), []byte("WNLh\x02")), []byte("WNLt\x01"), []byte("WNLt\x02"))
+		return bytes.ReplaceAll(bytes.ReplaceAll(b, []byte("WNLh\x02"), []byte("WNLh\x03")), []byte("WNLt\x02"), []byte("WNLt\x03"))
 	}))
 	before := content(t, r.disk, last.file)
 	if _, err := nodelog.Open(r.disk, dir, small()); err == nil {

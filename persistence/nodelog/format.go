@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"math"
 
 	"go.etcd.io/raft/v3/raftpb"
 )
@@ -13,7 +14,7 @@ const (
 	pageBytes   = 4096 // batches begin and end at multiples of it
 	headerMagic = uint32('W') | 'N'<<8 | 'L'<<16 | 'h'<<24
 	trailMagic  = uint32('W') | 'N'<<8 | 'L'<<16 | 't'<<24
-	version     = 1
+	version     = 2
 	flagHead    = 1
 
 	fixedBytes  = 48
@@ -21,7 +22,11 @@ const (
 	latestBytes = 16
 	recordBytes = 36 // before the data
 	voteBytes   = 8
-	groupBytes  = 56
+	startBytes  = 8
+	groupBytes  = 80
+
+	removedLast = math.MaxUint64 // last, of the row of a removal
+	removedBit  = 1 << 63        // in the number of a latest
 
 	dataBytesMax  = 1 << 30 // of one entry
 	batchBytesMax = 1 << 40
@@ -61,14 +66,19 @@ func (f *frame) tables() tables { return tables{len(f.rows), len(f.latest)} }
 // row says what a batch holds for one group.
 type row struct {
 	group       uint64
-	first, last uint64 // 0, 0 = no entries
-	previous    uint64 // number of the batch with the group's row before
+	first, last uint64 // 0, 0 = no entries; 0, removedLast = the group is removed
+	previous    uint64 // number of the batch with the group's row before; 0 = none
 	offset      uint64 // in the batch
 	bytes       uint64
 }
 
+func (r *row) removes() bool { return r.first == 0 && r.last == removedLast }
+
 // latest says which batch has the latest row of a group.
-type latest struct{ group, batch uint64 }
+type latest struct {
+	group, batch uint64
+	removed      bool // by that row
+}
 
 // tables are the lengths of the two tables of a batch.
 type tables struct{ rows, latest int }
@@ -104,7 +114,11 @@ func appendTables(b []byte, f *frame) []byte {
 		}
 	}
 	for _, v := range f.latest {
-		b = le.AppendUint64(le.AppendUint64(b, v.group), v.batch)
+		batch := v.batch
+		if v.removed {
+			batch |= removedBit
+		}
+		b = le.AppendUint64(le.AppendUint64(b, v.group), batch)
 	}
 	return b
 }
@@ -144,7 +158,7 @@ func decodeFixed(b []byte, magic uint32) (f frame, t tables, ok bool) {
 	reach := uint64(le.Uint32(b[44:]))
 	f.since = f.number - reach
 	switch {
-	case f.flags > flagHead, f.flags == flagHead && (t != tables{} || reach > 0), f.number <= reach,
+	case f.flags > flagHead, f.flags == flagHead && (t != tables{} || reach > 0), f.number <= reach, f.number >= removedBit,
 		f.bytes%pageBytes != 0, f.bytes > batchBytesMax, f.bytes < uint64(t.batch(0)):
 		return f, tables{}, false
 	}
@@ -174,7 +188,8 @@ func (f *frame) decodeTables(b []byte, t tables) {
 	}
 	for i := range f.latest {
 		v := b[t.rows*rowBytes+i*latestBytes:]
-		f.latest[i] = latest{le.Uint64(v), le.Uint64(v[8:])}
+		batch := le.Uint64(v[8:])
+		f.latest[i] = latest{le.Uint64(v), batch &^ removedBit, batch&removedBit != 0}
 	}
 }
 
@@ -213,13 +228,17 @@ func appendHard(b []byte, group uint64, hs hardState) []byte {
 	return appendRecord(b, record{kindHard, 0, group, Position{hs.commit, hs.term}, vote[:]})
 }
 
-func appendStart(b []byte, group uint64, p Position) []byte {
-	return appendRecord(b, record{kindStart, 0, group, p, nil})
+func appendStart(b []byte, group uint64, p Position, replica uint64) []byte {
+	var data [startBytes]byte
+	le.PutUint64(data[:], replica)
+	return appendRecord(b, record{kindStart, 0, group, p, data[:]})
 }
 
 // standing is how a group stands at the head of a segment.
 type standing struct {
 	last, start Position
+	origin      Position // of the last start record
+	replica     uint64
 	batch       uint64 // number of the batch with the group's latest row
 	hard        hardState
 	hasHard     bool
@@ -235,7 +254,10 @@ func appendStanding(b []byte, group uint64, s standing) []byte {
 		flags |= groupLost
 	}
 	data := make([]byte, 0, groupBytes)
-	for _, v := range [...]uint64{s.start.Index, s.start.Term, s.batch, s.hard.term, s.hard.vote, s.hard.commit, flags} {
+	for _, v := range [...]uint64{
+		s.start.Index, s.start.Term, s.origin.Index, s.origin.Term, s.replica,
+		s.batch, s.hard.term, s.hard.vote, s.hard.commit, flags,
+	} {
 		data = le.AppendUint64(data, v)
 	}
 	return appendRecord(b, record{kindGroup, 0, group, s.last, data})
@@ -244,10 +266,13 @@ func appendStanding(b []byte, group uint64, s standing) []byte {
 func (r *record) standing() standing {
 	v := func(i int) uint64 { return le.Uint64(r.data[8*i:]) }
 	return standing{
-		last: r.Position, start: Position{v(0), v(1)}, batch: v(2), hard: hardState{v(3), v(4), v(5)},
-		hasHard: v(6)&groupHasHard != 0, lost: v(6)&groupLost != 0,
+		last: r.Position, start: Position{v(0), v(1)}, origin: Position{v(2), v(3)}, replica: v(4),
+		batch: v(5), hard: hardState{v(6), v(7), v(8)},
+		hasHard: v(9)&groupHasHard != 0, lost: v(9)&groupLost != 0,
 	}
 }
+
+func (r *record) replica() uint64 { return le.Uint64(r.data) }
 
 func (r *record) hard() hardState {
 	return hardState{term: r.Term, vote: le.Uint64(r.data), commit: r.Index}
@@ -277,7 +302,7 @@ func decodeRecord(b []byte) (r record, err error) {
 	case kindHard:
 		ok = size == voteBytes
 	case kindStart:
-		ok = size == 0
+		ok = size == startBytes
 	case kindGroup:
 		ok = size == groupBytes
 	}

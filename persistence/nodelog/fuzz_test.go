@@ -23,7 +23,7 @@ func FuzzDecode(f *testing.F) {
 	valid := validSegment(f)
 	f.Add(valid[2*pageBytes:][:400])
 	f.Add(valid[3*pageBytes-200 : 3*pageBytes])
-	f.Add(appendStart(nil, 1, Position{2, 3}))
+	f.Add(appendStart(nil, 1, Position{2, 3}, 4))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		decodeFixed(b, headerMagic)
 		if len(b) >= fixedBytes+8 {
@@ -51,6 +51,7 @@ func FuzzOpen(f *testing.F) {
 	f.Add([]byte{2, 20, 1, 0}, false)
 	f.Add([]byte{2, 60, 1, 0, 3, 250, 7, 0}, true)
 	f.Add([]byte{3, 110, 0x30, 0}, true) // a row that its table has in no batch before
+	f.Add([]byte{4, 64, 1, 0}, true)     // a row that removes group 2 no more
 	f.Fuzz(func(t *testing.T, edits []byte, seal bool) {
 		data := bytes.Clone(valid)
 		for ; len(edits) >= 4; edits = edits[4:] {
@@ -158,6 +159,8 @@ func validSegment(t testing.TB) []byte {
 		{Group: 2, Start: &Position{2, 1}, Entries: []*raftpb.Entry{{Index: &three, Term: &two}}},
 	}))
 	ok(t, l.Write([]Append{{Group: 1, Entries: []*raftpb.Entry{{Index: &two, Term: &three}}}}))
+	ok(t, l.Write([]Append{{Group: 2, Remove: true}, {Group: 3, Start: &Position{}, Replica: 5}}))
+	ok(t, l.Write([]Append{{Group: 2, Start: &Position{7, 1}, Replica: 6}}))
 	ok(t, l.Close())
 	s := l.segments[0]
 	s.file, err = m.Open(l.path(s))

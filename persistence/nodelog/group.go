@@ -26,9 +26,10 @@ type Group struct {
 	// planned is the group as it will be after the batch being written. Owned
 	// by the writer.
 	planned struct {
-		start, last, batch uint64
-		writing            bool // the batch has a row of it
-		recent             bool // it is among Log.recent.groups
+		start, last, batch, replica uint64
+		lost                        bool
+		writing                     bool // the batch has a row of it
+		recent                      bool // it is among Log.recent.groups
 	}
 
 	// Changed by the writer only (cut and err excepted).
@@ -37,6 +38,8 @@ type Group struct {
 		hard    hardState
 		hasHard bool
 		batch   uint64   // number of the batch with the group's latest row; 0 = none
+		origin  Position // of the last start
+		replica uint64   // whose the log is; 0 = nobody has said
 		start   Position // the log begins after it
 		last    Position
 		runs    []run           // where the entries are, ascending without a hole
@@ -80,6 +83,24 @@ func (g *Group) HardState() *raftpb.HardState {
 	}
 	hs := g.mu.hard
 	return &raftpb.HardState{Term: &hs.term, Vote: &hs.vote, Commit: &hs.commit}
+}
+
+// Replica returns whose log this is on this node: what the last Start said,
+// whatever was cut since. It is 0 when no Start named one, and when recovery
+// has met nothing that does. A stopped group keeps it.
+func (g *Group) Replica() uint64 {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.mu.replica
+}
+
+// Start returns the position of the last Start, whatever was cut since: the
+// group's store began there. It is zero when there was none. A stopped group
+// keeps it.
+func (g *Group) Start() Position {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.mu.origin
 }
 
 // FirstIndex returns the index of the first entry there is, one past
@@ -151,11 +172,21 @@ func (g *Group) oldestSegment() *segment {
 // admit checks that a follows on from what is planned, and plans it.
 func (g *Group) admit(a *Append) {
 	p := &g.planned
-	if a.Start != nil {
-		p.start, p.last = a.Start.Index, a.Start.Index
+	if a.Remove && (a.Start != nil || a.HardState != nil || len(a.Entries) > 0) || a.Replica != 0 && a.Start == nil {
+		panic(fmt.Sprintf("BUG: group %d: an append removes and adds, or has a replica and no start: %+v", g.id, a))
 	}
-	if g.mu.lost && (a.Start == nil || a.HardState == nil) {
+	if a.Remove {
+		p.start, p.last, p.replica, p.lost = 0, 0, 0, false
+		return
+	}
+	if p.lost && (a.Start == nil || a.HardState == nil) {
 		panic(fmt.Sprintf("BUG: group %d is lost, and the append does not begin it anew", g.id))
+	}
+	if a.Start != nil {
+		p.start, p.last, p.lost = a.Start.Index, a.Start.Index, false
+	}
+	if a.Replica != 0 {
+		p.replica = a.Replica
 	}
 	for i, e := range a.Entries {
 		at := e.GetIndex()
@@ -170,16 +201,33 @@ func (g *Group) admit(a *Append) {
 // plan makes what is planned equal to what is.
 func (g *Group) plan() {
 	g.planned.start, g.planned.last, g.planned.batch = g.mu.start.Index, g.mu.last.Index, g.mu.batch
+	g.planned.replica, g.planned.lost = g.mu.replica, g.mu.lost
 }
 
-// start drops the log, which then begins after p, and returns how many bytes
-// of memory that freed. A lost group needs to have a new hard state for it.
-func (g *Group) start(p Position, newHard bool) int64 {
+// begin drops the log, which then begins after p as replica's, and returns how
+// many bytes of memory that freed. A lost group needs to have a new hard state
+// for it.
+func (g *Group) begin(p Position, replica uint64, newHard bool) int64 {
 	freed := g.truncate(0)
+	if replica != g.mu.replica && !newHard {
+		g.mu.hard, g.mu.hasHard = hardState{}, false
+	}
+	g.mu.origin, g.mu.replica = p, replica
 	g.mu.start, g.mu.last, g.mu.cut = p, p, p.Index
 	if newHard || !g.mu.lost {
 		g.mu.lost, g.mu.err = false, nil
 	}
+	return freed
+}
+
+// remove makes the group one that was never written, and returns how many
+// bytes of memory that freed.
+func (g *Group) remove() int64 {
+	freed := g.truncate(0)
+	g.mu.hard, g.mu.hasHard, g.mu.batch = hardState{}, false, 0
+	g.mu.origin, g.mu.replica = Position{}, 0
+	g.mu.start, g.mu.last, g.mu.cut = Position{}, Position{}, 0
+	g.mu.lost, g.mu.err = false, nil
 	return freed
 }
 
@@ -281,7 +329,7 @@ func dataLoss(why error) error {
 // standing is what a head says of the group. The writer calls it.
 func (g *Group) standing() standing {
 	return standing{
-		last: g.mu.last, start: g.mu.start, batch: g.mu.batch,
+		last: g.mu.last, start: g.mu.start, origin: g.mu.origin, replica: g.mu.replica, batch: g.mu.batch,
 		hard: g.mu.hard, hasHard: g.mu.hasHard, lost: g.mu.lost,
 	}
 }

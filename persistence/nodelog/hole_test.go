@@ -37,13 +37,14 @@ func (r *recorded) live(t *testing.T, w workload, o nodelog.Options, stopped map
 }
 
 // hole wipes n batches that others follow, and returns the groups that had
-// rows there and did not begin anew since.
+// rows there, were still there after it, and did not begin anew since.
 func (r *recorded) hole(t *testing.T, from, n int) map[uint64]bool {
 	t.Helper()
 	hit := map[uint64]bool{}
 	for _, p := range r.places[from : from+n] {
 		p.wipe(t, r.disk)
 		maps.Copy(hit, p.groups)
+		maps.DeleteFunc(hit, func(id uint64, _ bool) bool { return p.removed[id] })
 	}
 	for _, p := range r.places[from+n:] {
 		maps.DeleteFunc(hit, func(id uint64, _ bool) bool { return p.anew[id] })
@@ -171,7 +172,7 @@ func TestHoleBeyondReach(t *testing.T) {
 		t.Fatal("no new segment")
 	}
 	must(t, l.Close())
-	wantIDs(t, lost(t, r.disk, r.acked()), 2, 3)
+	wantIDs(t, lost(t, r.disk, r.acked()), 2, 3, 77)
 	l = open(t, r.disk, o)
 	wantLost(t, l.Group(77))
 	if err := l.Group(78).Err(); err != nil {

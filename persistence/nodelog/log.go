@@ -116,7 +116,8 @@ type Log struct {
 // part is one Append on its way to the disk.
 type part struct {
 	group     *Group
-	entriesAt int // offset of the entries' records in the batch
+	replica   uint64 // whose the group is with it
+	entriesAt int    // offset of the entries' records in the batch
 }
 
 // ErrClosed is what a closed log answers.
@@ -178,7 +179,7 @@ func (l *Log) plan(batch []Append) int {
 		g := l.Group(batch[i].Group)
 		g.admit(&batch[i])
 		g.planned.writing = true
-		l.parts = append(l.parts, part{group: g})
+		l.parts = append(l.parts, part{group: g, replica: g.planned.replica})
 	}
 	l.recent.plan(l.number + 1)
 	at := tables{len(batch), len(l.recent.table)}.header()
@@ -186,8 +187,11 @@ func (l *Log) plan(batch []Append) int {
 	for i := range batch {
 		a := &batch[i]
 		r := row{group: a.Group, offset: uint64(at)}
+		if a.Remove {
+			r.last = removedLast
+		}
 		if a.Start != nil {
-			at += recordBytes
+			at += recordBytes + startBytes
 		}
 		if a.HardState != nil {
 			at += recordBytes + voteBytes
@@ -212,7 +216,11 @@ func (l *Log) flush(batch []Append, size int64) error {
 		g := l.parts[i].group
 		l.rows[i].previous, g.planned.batch = g.planned.batch, number
 		g.planned.writing = false
-		l.recent.add(g)
+		if l.rows[i].removes() {
+			l.recent.remove(g, number)
+		} else {
+			l.recent.add(g)
+		}
 	}
 	f := frame{
 		id: l.id, number: number, bytes: uint64(size), previous: l.crc, rows: l.rows,
@@ -225,7 +233,7 @@ func (l *Log) flush(batch []Append, size int64) error {
 			b = appendHard(b, a.Group, hardStateOf(a.HardState))
 		}
 		if a.Start != nil {
-			b = appendStart(b, a.Group, *a.Start)
+			b = appendStart(b, a.Group, *a.Start, l.parts[i].replica)
 		}
 		for _, e := range a.Entries {
 			b = appendEntry(b, a.Group, e)
@@ -261,12 +269,16 @@ func (l *Log) publish(a *Append, p *part) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	defer g.plan()
+	if a.Remove {
+		l.cache.bytes -= g.remove()
+		return
+	}
 	g.mu.batch = l.number
 	if a.HardState != nil {
 		g.mu.hard, g.mu.hasHard = hardStateOf(a.HardState), true
 	}
 	if a.Start != nil {
-		l.cache.bytes -= g.start(*a.Start, a.HardState != nil)
+		l.cache.bytes -= g.begin(*a.Start, p.replica, a.HardState != nil)
 	}
 	if len(a.Entries) == 0 {
 		return
@@ -282,8 +294,8 @@ func (l *Log) publish(a *Append, p *part) {
 	l.cache.push(g, g.mu.last.Index, size)
 }
 
-// Group returns a group of the log. One that was never written has an empty
-// log from index 1 on.
+// Group returns a group of the log. One that was never written, or is removed,
+// has an empty log from index 1 on.
 func (l *Log) Group(id uint64) *Group {
 	l.mu.RLock()
 	g := l.mu.groups[id]
@@ -297,6 +309,7 @@ func (l *Log) Group(id uint64) *Group {
 		g = &Group{id: id}
 		if l.mu.unknown {
 			g.lose(errUnknown)
+			g.plan()
 		}
 		l.mu.groups[id] = g
 	}

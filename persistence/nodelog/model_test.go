@@ -21,6 +21,8 @@ import (
 type model map[uint64]modelGroup
 
 type modelGroup struct {
+	origin  nodelog.Position // of the last start
+	replica uint64
 	start   nodelog.Position
 	entries []*raftpb.Entry // from start on, nothing of it ever cut
 	hard    *raftpb.HardState
@@ -32,9 +34,16 @@ func (g *modelGroup) last() uint64 { return g.start.Index + uint64(len(g.entries
 func (m model) with(batch []nodelog.Append) model {
 	m = maps.Clone(m)
 	for _, a := range batch {
+		if a.Remove {
+			delete(m, a.Group)
+			continue
+		}
 		g := m[a.Group]
 		if a.Start != nil {
-			g.start, g.entries, g.cut = *a.Start, nil, a.Start.Index
+			g.origin, g.start, g.entries, g.cut = *a.Start, *a.Start, nil, a.Start.Index
+			if a.Replica != 0 && a.Replica != g.replica {
+				g.replica, g.hard = a.Replica, nil
+			}
 		}
 		if a.HardState != nil {
 			g.hard = a.HardState
@@ -78,6 +87,9 @@ func (g *modelGroup) diff(got *nodelog.Group) error {
 	}
 	if last != g.last() || first <= g.start.Index || first > max(g.cut, g.start.Index)+1 {
 		return fmt.Errorf("bounds [%d, %d], want (%d, %d], cut at %d", first, last, g.start.Index, g.last(), g.cut)
+	}
+	if got.Replica() != g.replica || got.Start() != g.origin {
+		return fmt.Errorf("replica %d from %v, want %d from %v", got.Replica(), got.Start(), g.replica, g.origin)
 	}
 	if hs := got.HardState(); !proto.Equal(hs, g.hard) {
 		return fmt.Errorf("hard state %v, want %v", hs, g.hard)
@@ -126,8 +138,13 @@ func (w workload) batch(m model) []nodelog.Append {
 func (w workload) append(m model) nodelog.Append {
 	a := nodelog.Append{Group: 1 + w.rng.Uint64N(w.groups)}
 	g := m[a.Group]
-	if w.rng.IntN(30) == 0 {
+	if w.rng.IntN(25) == 0 {
+		a.Remove = true
+		return a
+	}
+	if w.rng.IntN(20) == 0 {
 		a.Start = &nodelog.Position{Index: g.last() + w.rng.Uint64N(20), Term: 1 + w.rng.Uint64N(9)}
+		a.Replica = w.rng.Uint64N(4)
 		g = modelGroup{start: *a.Start, cut: a.Start.Index}
 	}
 	if w.rng.IntN(3) == 0 {

@@ -1,5 +1,7 @@
 package nodelog
 
+import "slices"
+
 // reachBatches is how many batches before it a batch tells the groups of. A
 // batch is a page at least, so a hole of 64 KB, in which flash is erased and
 // arrays are striped, is within reach. The table has an element, of 16 bytes in
@@ -14,6 +16,7 @@ const reachBatches = 16
 // recent knows the groups with a row in the last batches. The writer owns it.
 type recent struct {
 	groups []*Group // with planned.recent; those of before are dropped late
+	gone   []latest // of groups that were removed and not made anew
 	floor  uint64   // not all rows of the batches before it are known
 	since  uint64   // the first batch that table is complete of
 	table  []latest // for the batch being written
@@ -36,14 +39,26 @@ func (r *recent) plan(number uint64) {
 		}
 		keep = append(keep, g)
 		if !p.writing {
-			r.table = append(r.table, latest{g.id, p.batch})
+			r.table = append(r.table, latest{group: g.id, batch: p.batch})
 		}
 	}
 	r.groups = keep
+	r.gone = slices.DeleteFunc(r.gone, func(v latest) bool { return v.batch < r.since })
+	r.table = append(r.table, r.gone...)
+}
+
+// remove takes in a group that is removed by a row in a new batch. A row that
+// makes it anew will have none before it.
+func (r *recent) remove(g *Group, batch uint64) {
+	g.planned.batch = 0
+	r.gone = append(r.gone, latest{g.id, batch, true})
 }
 
 // add takes in a group whose latest row is in a new batch.
 func (r *recent) add(g *Group) {
+	if len(r.gone) > 0 {
+		r.gone = slices.DeleteFunc(r.gone, func(v latest) bool { return v.group == g.id })
+	}
 	if !g.planned.recent {
 		g.planned.recent = true
 		r.groups = append(r.groups, g)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 )
 
 var (
@@ -27,7 +29,10 @@ type recovery struct {
 	// doubt has the groups that had, or may have had, a row in a batch that
 	// cannot be read, with the number of the first such batch.
 	doubt map[uint64]uint64
-	hole  uint64 // of the batches after it all rows are known
+	// gone has the groups that were removed and not made anew, with the number
+	// of the batch that did it. They are not in Log.mu.groups.
+	gone map[uint64]uint64
+	hole uint64 // of the batches after it all rows are known
 	// unknownFrom is the first batch that may have had rows of groups that
 	// were never met, while Log.mu.unknown; 0 = the log's oldest head.
 	unknownFrom uint64
@@ -46,7 +51,7 @@ func (l *Log) load() error {
 	if len(l.segments) == 0 {
 		return l.create()
 	}
-	r := recovery{l: l, number: l.segments[0].number - 1, doubt: map[uint64]uint64{}}
+	r := recovery{l: l, number: l.segments[0].number - 1, doubt: map[uint64]uint64{}, gone: map[uint64]uint64{}}
 	l.mu.unknown = true
 	for _, s := range l.segments {
 		if err := r.segment(s); err != nil {
@@ -157,18 +162,31 @@ func (r *recovery) vouch(b *block) {
 		r.expect(b, b.latest[i])
 	}
 	for i := range b.rows {
-		if previous := b.rows[i].previous; previous < b.number {
-			r.expect(b, latest{b.rows[i].group, previous})
+		v := &b.rows[i]
+		if v.previous == 0 && slices.ContainsFunc(b.rows[:i], func(w row) bool { return w.group == v.group }) {
+			continue // removed by the one before in this batch
+		}
+		if v.previous < b.number {
+			r.expect(b, latest{group: v.group, batch: v.previous})
 		}
 	}
 }
 
 // expect doubts a group unless its latest row before b is where b says. A head
-// may still make up for it.
+// may still make up for it. When b says that the group was removed, or has no
+// row since, that is all there is to know.
 func (r *recovery) expect(b *block, row latest) {
 	known := uint64(0)
-	if g := r.l.mu.groups[row.group]; g != nil {
+	g := r.l.mu.groups[row.group]
+	if g != nil {
 		known = g.mu.batch
+	}
+	if row.batch == 0 || row.removed && known <= row.batch {
+		if g != nil {
+			r.hole = b.number - 1
+		}
+		r.remove(row.group, row.batch)
+		return
 	}
 	if known != row.batch {
 		r.group(row.group)
@@ -186,29 +204,54 @@ func (r *recovery) disown(number uint64) {
 			g.lose(errChain)
 		}
 	}
+	for id, batch := range r.gone {
+		if batch == number {
+			delete(r.gone, id)
+			r.group(id).lose(errChain)
+		}
+	}
 }
 
 // head takes over how every group stands. Of a group that missed a batch it is
 // all that is known; judge tells whether that is enough.
 func (r *recovery) head(b *block) {
+	named := map[uint64]bool{}
 	for rest := b.bytes[tables{}.header():]; ; {
 		rec, err := decodeRecord(rest)
 		if err != nil || rec.kind != kindGroup {
 			break // the zeros after the last one
 		}
 		rest = rest[rec.size():]
+		named[rec.group] = true
 		s, g := rec.standing(), r.group(rec.group)
 		if g.mu.batch != s.batch {
 			g.restore(s)
 		}
 		g.mu.hard, g.mu.hasHard = s.hard, s.hasHard
+		g.mu.origin, g.mu.replica = s.origin, s.replica
 		g.advance(s.start)
 		delete(r.doubt, rec.group)
 		if s.lost || s.start.Index > s.last.Index {
 			g.lose(errBefore)
 		}
 	}
+	for id := range r.l.mu.groups {
+		if !named[id] { // removed where it could not be read
+			delete(r.l.mu.groups, id)
+			delete(r.doubt, id)
+		}
+	}
 	r.l.mu.unknown = false
+}
+
+// remove forgets a group that was removed by a row in the given batch; 0 = it
+// is not known in which.
+func (r *recovery) remove(id, batch uint64) {
+	delete(r.l.mu.groups, id)
+	delete(r.doubt, id)
+	if batch > 0 {
+		r.gone[id] = batch
+	}
 }
 
 func (r *recovery) group(id uint64) *Group {
@@ -225,9 +268,14 @@ func (g *Group) restore(s standing) {
 	g.mu.runs = nil
 }
 
-// row takes over the records of one row.
+// row takes over a removal, or the records of one row.
 func (r *recovery) row(b *block, row *row) {
+	if row.removes() {
+		r.remove(row.group, b.number)
+		return
+	}
 	g := r.group(row.group)
+	delete(r.gone, row.group)
 	if row.previous != g.mu.batch {
 		g.lose(errChain)
 	}
@@ -253,7 +301,7 @@ func (g *Group) replay(b *block, row *row) error {
 		case rec.group != g.id:
 			return errRecord
 		case rec.kind == kindStart:
-			g.start(rec.Position, newHard)
+			g.begin(rec.Position, rec.replica(), newHard)
 		case rec.kind == kindHard:
 			g.mu.hard, g.mu.hasHard, newHard = rec.hard(), true, true
 		case rec.kind != kindEntry || rec.Index != next || row.first == 0:
@@ -347,6 +395,12 @@ func (r *recovery) judge() {
 		r.l.recent.add(g)
 		if g.mu.lost {
 			r.l.o.Logger.Error("log of a group is damaged", slog.Uint64("group", id), slog.Any("err", g.mu.err))
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(r.gone)) {
+		r.l.recent.gone = append(r.l.recent.gone, latest{id, r.gone[id], true})
+		if r.gone[id] > r.hole { // nothing can have made it anew
+			r.l.mu.groups[id] = &Group{id: id}
 		}
 	}
 }
