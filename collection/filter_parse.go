@@ -17,13 +17,59 @@ const filterJSONDepth = 4*FilterDepthMax + 8
 // are most likely a condition that is not known here.
 //
 // The error is InvalidArgument, with ReasonValidation where the JSON is of the
-// right form. What a filter's values and size may be is left to Validate.
-func ParseFilter(data []byte) (*Filter, error) {
-	v, err := parseJSON(data, filterJSONDepth)
+// right form. What a filter's values may be is left to Validate, and so is its
+// size; but of one that is too large no more is read than may be.
+func ParseFilter(data []byte, l Limits) (*Filter, error) {
+	r := jsonReader{data: string(data), depthMax: filterJSONDepth, guard: &filterGuard{left: l.FilterNodes, max: l.FilterNodes}}
+	v, err := r.whole()
 	if err != nil || v == nil {
 		return nil, err
 	}
 	return parseFilter(node{v, "filter"}, FilterDepthMax)
+}
+
+// filterGuard stops a jsonReader where a filter gets larger than Validate
+// would let it: reading all of it costs much more than its length. A nil one
+// lets everything pass.
+type filterGuard struct {
+	left, max int    // conditions
+	key       string // of the object around what is read next, past arrays
+}
+
+// enter says where what is read next stands.
+func (g *filterGuard) enter(key string) {
+	if g != nil {
+		g.key = key
+	}
+}
+
+func (g *filterGuard) current() string {
+	if g == nil {
+		return ""
+	}
+	return g.key
+}
+
+// object counts an object that stands where a condition does.
+func (g *filterGuard) object() error {
+	if g == nil {
+		return nil
+	}
+	switch g.key {
+	case "must", "should", "must_not", "conditions":
+		if g.left--; g.left < 0 {
+			return invalid("filter: filter has more than %d conditions", g.max)
+		}
+	}
+	return nil
+}
+
+// element counts the elements of an array: before is how many came before.
+func (g *filterGuard) element(before int) error {
+	if g != nil && before >= FilterValuesMax {
+		return invalid("filter.%s: more than %d values in a list", clip(g.key), FilterValuesMax)
+	}
+	return nil
 }
 
 // node is a JSON value and where it stands, for errors.

@@ -11,7 +11,7 @@ import (
 // of its message; part "" wants no error.
 func checkParse(t *testing.T, filter, part string, reason Reason) {
 	t.Helper()
-	f, err := ParseFilter([]byte(filter))
+	f, err := ParseFilter([]byte(filter), DefaultLimits())
 	if err == nil {
 		err = f.Validate(DefaultLimits())
 	}
@@ -137,7 +137,7 @@ func TestFilterLimits(t *testing.T) {
 
 	for _, condition := range []string{`{"has_id":[%s]}`, `{"key":"a","match":{"any":[%s]}}`, `{"key":"a","match":{"except":[%s]}}`} {
 		checkParse(t, `{"must":`+fmt.Sprintf(condition, many(FilterValuesMax, "1"))+`}`, "", ReasonNone)
-		checkParse(t, `{"must":`+fmt.Sprintf(condition, many(FilterValuesMax+1, "1"))+`}`, "65537 values, the most is 65536", ReasonValidation)
+		checkParse(t, `{"must":`+fmt.Sprintf(condition, many(FilterValuesMax+1, "1"))+`}`, "more than 65536 values in a list", ReasonValidation)
 	}
 	ring := func(n int) []GeoPoint { return make([]GeoPoint, n) }
 	polygon := &Filter{Must: []Condition{Field{Path{{key: "a"}}, GeoPolygon{ring(FilterValuesMax - 4), [][]GeoPoint{ring(4)}}}}}
@@ -147,6 +147,45 @@ func TestFilterLimits(t *testing.T) {
 	polygon.Must[0] = Field{Path{{key: "a"}}, GeoPolygon{ring(FilterValuesMax - 4), [][]GeoPoint{ring(5)}}}
 	if err := polygon.Validate(DefaultLimits()); ReasonOf(err) != ReasonValidation {
 		t.Errorf("one point more: %v", err)
+	}
+}
+
+// Of a filter that is too large no more is read than of one that is just too
+// large, wherever its conditions stand.
+func TestFilterIsReadUpToItsLimits(t *testing.T) {
+	conditions, values := DefaultLimits().FilterNodes+1, FilterValuesMax+1
+	match := `{"key":"a","match":{"value":1}}`
+	for _, c := range []struct {
+		before, one, after string
+		n                  int
+		want               string
+	}{
+		{`{"must":[`, match, `]}`, conditions, "more than 1024 conditions"},
+		{`{"must_not":{"should":[`, match, `]}}`, conditions - 1, "more than 1024 conditions"},
+		{`{"min_should":{"min_count":1,"conditions":[`, match, `]}}`, conditions, "more than 1024 conditions"},
+		{`{"must":[{"nested":{"key":"a","filter":{"should":[`, match, `]}}}]}`, conditions - 1, "more than 1024 conditions"},
+		{`{"must":[{"must":[]}`, `,{"must":[]}`, `]}`, conditions - 1, "more than 1024 conditions"},
+		{`{`, `"should":{"must":[]}`, `}`, conditions, "more than 1024 conditions"},
+		{`{"must":{"has_id":[`, `1`, `]}}`, values, "more than 65536 values"},
+		{`{"must":{"key":"a","match":{"except":[`, `1`, `]}}}`, values, "more than 65536 values"},
+		{`{"must":{"key":"a","geo_polygon":{"exterior":{"points":[`, `{"lon":0,"lat":0}`, `]}}}}`, values, "more than 65536 values"},
+	} {
+		work := func(n int) float64 {
+			comma := ","
+			if strings.HasPrefix(c.one, ",") {
+				comma = ""
+			}
+			text := []byte(c.before + strings.TrimSuffix(strings.Repeat(c.one+comma, n), ",") + c.after)
+			return testing.AllocsPerRun(1, func() {
+				_, err := ParseFilter(text, DefaultLimits())
+				if err == nil || !strings.Contains(err.Error(), c.want) || ReasonOf(err) != ReasonValidation {
+					t.Errorf("%s%s%s %d times: %v", c.before, c.one, c.after, n, err)
+				}
+			})
+		}
+		if least, most := work(c.n), work(100_000); most > least+8 {
+			t.Errorf("%s%s%s: %g allocations where it is just too large, %g where it is much too large", c.before, c.one, c.after, least, most)
+		}
 	}
 }
 
@@ -180,7 +219,7 @@ func FuzzParseFilter(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		filter, err := ParseFilter(data)
+		filter, err := ParseFilter(data, DefaultLimits())
 		if err != nil {
 			if CodeOf(err) != InvalidArgument {
 				t.Fatalf("%s: %v", data, err)

@@ -8,7 +8,7 @@ import (
 // filterOf reads and validates a filter written as JSON.
 func filterOf(t testing.TB, text string) *Filter {
 	t.Helper()
-	f, err := ParseFilter([]byte(text))
+	f, err := ParseFilter([]byte(text), DefaultLimits())
 	if err != nil {
 		t.Fatalf("filter %s: %v", text, err)
 	}

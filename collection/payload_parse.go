@@ -14,11 +14,16 @@ import (
 // strings in the value share one copy of data.
 func parseJSON(data []byte, depthMax int) (any, error) {
 	r := jsonReader{data: string(data), depthMax: depthMax}
-	v, err := r.value(depthMax)
+	return r.whole()
+}
+
+// whole reads the one value that data has to be.
+func (r *jsonReader) whole() (any, error) {
+	v, err := r.value(r.depthMax)
 	if err != nil {
 		return nil, err
 	}
-	if r.next() != 0 || r.pos < len(data) {
+	if r.next() != 0 || r.pos < len(r.data) {
 		return nil, r.malformed("trailing characters")
 	}
 	return v, nil
@@ -29,6 +34,8 @@ type jsonReader struct {
 	data     string
 	pos      int
 	depthMax int
+
+	guard *filterGuard // of a filter
 }
 
 func (r *jsonReader) malformed(what string) error {
@@ -55,10 +62,13 @@ func (r *jsonReader) value(depthLeft int) (any, error) {
 			return nil, invalid("JSON is nested deeper than %d levels", r.depthMax)
 		}
 		r.pos++
-		if c == '{' {
-			return r.object(depthLeft - 1)
+		if c == '[' {
+			return r.array(depthLeft - 1)
 		}
-		return r.array(depthLeft - 1)
+		if err := r.guard.object(); err != nil {
+			return nil, err
+		}
+		return r.object(depthLeft - 1)
 	case c == '"':
 		return r.text()
 	case c == '-' || isDigit(c):
@@ -101,6 +111,7 @@ func (r *jsonReader) object(depthLeft int) (any, error) {
 			return nil, r.malformed("no colon")
 		}
 		r.pos++
+		r.guard.enter(key)
 		if object[key], err = r.value(depthLeft); err != nil {
 			return nil, err
 		}
@@ -110,11 +121,16 @@ func (r *jsonReader) object(depthLeft int) (any, error) {
 // array reads what follows a bracket.
 func (r *jsonReader) array(depthLeft int) (any, error) {
 	list := []any{}
+	key := r.guard.current()
 	for {
 		more, err := r.more(len(list) == 0, ']')
 		if !more {
 			return list, err
 		}
+		if err := r.guard.element(len(list)); err != nil {
+			return nil, err
+		}
+		r.guard.enter(key)
 		v, err := r.value(depthLeft)
 		if err != nil {
 			return nil, err

@@ -146,7 +146,7 @@ func TestFilter(t *testing.T) {
 	if err := k.upsert(ctx, "c", points...); err != nil {
 		t.Fatal(err)
 	}
-	f, err := collection.ParseFilter([]byte(`{"must":[{"key":"parity","match":{"value":"odd"}},{"key":"n","range":{"gte":2490}}]}`))
+	f, err := collection.ParseFilter([]byte(`{"must":[{"key":"parity","match":{"value":"odd"}},{"key":"n","range":{"gte":2490}}]}`), collection.DefaultLimits())
 	if err != nil {
 		t.Fatal(err)
 	}

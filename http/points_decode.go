@@ -292,7 +292,7 @@ func (p *pointReader) filter() (*collection.Filter, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := collection.ParseFilter(raw)
+	f, err := collection.ParseFilter(raw, p.limits)
 	if err != nil {
 		return nil, asFormat(err)
 	}

@@ -181,7 +181,7 @@ func TestWrites(t *testing.T) {
 	e.engine.answer = collection.Answer{Operation: 42}
 	ids := &collection.Selection{IDs: []collection.PointID{collection.NumID(1), collection.NumID(2)}}
 	yes := func(key string) *collection.Filter {
-		return must(collection.ParseFilter([]byte(`{"must":{"is_empty":{"key":"` + key + `"}}}`)))
+		return must(collection.ParseFilter([]byte(`{"must":{"is_empty":{"key":"`+key+`"}}}`), collection.DefaultLimits()))
 	}
 	for _, c := range []struct {
 		method, path, body string
