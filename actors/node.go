@@ -13,8 +13,6 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
-	"go.etcd.io/raft/v3/raftpb"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/hivehub/waggle/actors/driver"
 	"github.com/hivehub/waggle/collection"
@@ -194,13 +192,8 @@ func (n *Node) openReplica(r *Replica) (*driver.Driver, error) {
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
-	conf := &raftpb.ConfState{}
-	if err := proto.Unmarshal(r.partition.ConfState(), conf); err != nil {
-		return nil, errors.Join(fmt.Errorf("decode the configuration of group %d: %w", r.group, err), r.partition.Close())
-	}
-	index, term := r.partition.Applied()
 	d, err := driver.New(driver.Config{
-		Group: r.group, Replica: ReplicaID, Log: log, ConfState: conf, Applied: index, AppliedTerm: term,
+		Group: r.group, Replica: ReplicaID, Log: log, Stored: store.Meta(),
 		Logger: n.log.With("group", r.group),
 	})
 	if err != nil {

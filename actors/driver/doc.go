@@ -15,6 +15,7 @@
 //	                                ▲          Appends  ─► node log ─► AppendDone
 //	                                │          Applies  ─► Partition.Apply ─► Applied
 //	                                │          Messages ─► peers
+//	                                │          Images   ─► peer's Install ─► ImageSent
 //	                                └───────── AppendDone, Applied, in the order of Ready
 //
 // # Entries
@@ -30,6 +31,28 @@
 //
 // A number is unique within (replica, process), and only the leader of a term
 // makes entries of that term: (term, number) names a proposal exactly.
+//
+// # Images
+//
+// A replica that needs entries which the leader's log has given up gets an
+// image of the leader's store instead. Raft's snapshot messages never travel:
+//
+//	leader    raft wants to send one   ─► ImageOrder: take a checkpoint if need be, send
+//	receiver  offers what it is to get ─► Install, when it is not ahead: refused, and done
+//	receiver  has it, verified, synced, under a name of its own ─► Install
+//	receiver  Append with Start, durable: this is the switch; the store is the image
+//	receiver  AppendDone               ─► the leader is told, entries follow
+//	leader    the transfer has ended   ─► ImageSent
+//
+// A crash before the switch leaves log and store as they were, and a file that
+// nobody names; after it, the log names the image.
+//
+// # Members
+//
+// They change by entries, jointly when more than one voter changes. A change
+// counts where it is committed and handed out, and its commit index is written
+// at once: else a restart could count votes by members that are gone, and wait
+// for them for ever. See Status.Durable for when a removed member may go.
 //
 // # Tests
 //

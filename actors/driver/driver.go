@@ -8,9 +8,9 @@ import (
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
-	"go.etcd.io/raft/v3/tracker"
 
 	"github.com/hivehub/waggle/collection"
+	"github.com/hivehub/waggle/persistence"
 )
 
 // Config is what a replica starts from.
@@ -19,9 +19,9 @@ type Config struct {
 	Replica uint64    // this replica's id in the group; never reused
 	Log     LogReader // beside the writer: it may be ahead of what AppendDone has told
 
-	ConfState   *raftpb.ConfState // the members as of Applied
-	Applied     uint64            // last index that the store holds
-	AppliedTerm uint64            // its term
+	// Stored is what the store holds: entries are applied from the next one on.
+	// A replica that joins and has no store yet has the zero Meta.
+	Stored persistence.Meta
 
 	ElectionTicks       int    // 0 = 10; randomised up to twice as many
 	HeartbeatTicks      int    // 0 = 2
@@ -37,39 +37,16 @@ const (
 	inflightMessages = 256
 )
 
-// Role is what a replica does in its group.
-type Role uint8
-
-// The roles. A learner is a follower.
-const (
-	Follower Role = iota
-	Candidate
-	Leader
-)
-
-// Status is a replica's view of its group.
-type Status struct {
-	Group   uint64
-	Replica uint64
-	Role    Role
-	Leader  uint64 // 0 = unknown
-	Term    uint64
-	Commit  uint64
-	Applied uint64   // as Applied has told, not what the store holds
-	Voters  []uint64 // as of the last entry handed out; shared, not to be changed
-
-	Pending      int // proposals that wait for their outcome
-	PendingBytes uint64
-}
-
 // Driver is one replica. See the package comment for its contract.
 type Driver struct {
 	group   uint64
 	replica uint64
 	raft    *raft.RawNode
 	storage *storage
-	members *raftpb.ConfState
 	failed  error
+
+	members   *raftpb.ConfState // as of the last entry handed out; never changed in place
+	membersAt uint64            // index of the entry or the image that made them
 
 	term uint64 // the term this replica leads and takes proposals in; 0 = none
 	// readable: an entry of term was committed, so that the commit index is
@@ -79,11 +56,15 @@ type Driver struct {
 	proposals proposals
 	reads     reads
 	appends   appends
-	outbox    []*raftpb.Message // to peers, released by a durable append
+	applies   applies
+	images    images
+	work      Work              // for the next Ready
+	outbox    []*raftpb.Message // to peers, for the next Ready
 }
 
-// New makes the driver of a replica that was born (see Newborn) or restarts.
-// It fails with data_loss when log and store do not fit together.
+// New makes the driver of a replica that was born (see Newborn), joins (see
+// Joining) or restarts. It fails with data_loss when log and store do not fit
+// together.
 func New(c Config) (*Driver, error) {
 	s, err := newStorage(c)
 	if err != nil {
@@ -98,7 +79,7 @@ func New(c Config) (*Driver, error) {
 		ElectionTick:              cmp.Or(c.ElectionTicks, 10),
 		HeartbeatTick:             cmp.Or(c.HeartbeatTicks, 2),
 		Storage:                   s,
-		Applied:                   c.Applied,
+		Applied:                   c.Stored.Applied,
 		AsyncStorageWrites:        true,
 		MaxSizePerMsg:             messageBytesMax,
 		MaxCommittedSizePerReady:  applyingBytesMax,
@@ -116,9 +97,10 @@ func New(c Config) (*Driver, error) {
 	}
 	return &Driver{
 		group: c.Group, replica: c.Replica,
-		raft: node, storage: s, members: c.ConfState,
+		raft: node, storage: s, members: s.conf, membersAt: c.Stored.Applied,
 		proposals: proposals{bytesMax: cmp.Or(c.MaxUncommittedBytes, 64<<20)},
-		appends:   appends{hard: s.hard},
+		appends:   appends{hard: s.hard, commit: s.hard.GetCommit(), durable: s.hard.GetCommit()},
+		images:    images{out: map[uint64]bool{}},
 	}, nil
 }
 
@@ -129,6 +111,7 @@ func (d *Driver) Tick() {
 	}
 	defer d.guard()
 	d.raft.Tick()
+	d.leaveJoint()
 }
 
 // Campaign asks for an election now; the only voter of a group becomes its
@@ -158,8 +141,9 @@ func (d *Driver) Step(m *raftpb.Message) {
 // that is no longer news here. Raft answers a message of a lower term with an
 // accepting MsgAppResp at index 0. One that comes late, when this replica leads
 // that very term, would be taken for the acknowledgement of an empty log: the
-// leader would go back to index 1, which was given up long ago, and wait for
-// ever for an image to send. No replica's log is empty: groups begin after 1.
+// leader would go back to index 1, which was given up long ago, and
+// send an image that nobody needs. An empty replica has nothing to acknowledge:
+// groups begin after 1.
 func (d *Driver) bareNotice(m *raftpb.Message) bool {
 	return m.GetType() == raftpb.MsgAppResp && m.GetIndex() == 0 && !m.GetReject() &&
 		m.GetTerm() <= d.raft.BasicStatus().GetTerm()
@@ -198,40 +182,6 @@ func (d *Driver) Fail(err error) {
 // Err is what Fail was told, or the data_loss met when raft read its log.
 func (d *Driver) Err() error { return d.failed }
 
-// Status returns the state as of the last call of any method.
-func (d *Driver) Status() Status {
-	s := d.raft.BasicStatus()
-	role := Follower
-	switch s.RaftState {
-	case raft.StateLeader:
-		role = Leader
-	case raft.StateCandidate, raft.StatePreCandidate:
-		role = Candidate
-	}
-	return Status{
-		Group: d.group, Replica: d.replica,
-		Role: role, Leader: s.Lead,
-		Term: s.GetTerm(), Commit: s.GetCommit(), Applied: s.Applied,
-		Voters:  d.members.GetVoters(),
-		Pending: d.proposals.waiting(), PendingBytes: d.proposals.bytes,
-	}
-}
-
-// Matched returns the last index that this leader knows to be on the disk of a
-// member: of a learner before it is made a voter, of every member before the
-// log is given up. It is 0 for others and on a replica that does not lead.
-func (d *Driver) Matched(member uint64) (index uint64) {
-	if d.Status().Role != Leader {
-		return 0
-	}
-	d.raft.WithProgress(func(id uint64, _ raft.ProgressType, p tracker.Progress) {
-		if id == member {
-			index = p.Match
-		}
-	})
-	return index
-}
-
 // guard turns raft's panic over an unreadable log into a failed replica, so
 // that one corrupt group never stops a node. Any other panic goes on.
 func (d *Driver) guard() {
@@ -269,11 +219,12 @@ func (d *Driver) resign(cause error) {
 	d.reads.abandon(cause)
 }
 
-// notLeader is the refusal of a replica that does not lead.
+// notLeader is the refusal of a replica that does not lead, or hands over.
 func (d *Driver) notLeader() error {
+	s := d.raft.BasicStatus()
 	return &collection.Error{
 		Code: collection.Unavailable, Reason: collection.ReasonNotLeader,
 		Message: "this node does not lead the partition; retry",
-		Details: map[string]any{"leader": d.raft.BasicStatus().Lead},
+		Details: map[string]any{"leader": cmp.Or(s.LeadTransferee, s.Lead)},
 	}
 }

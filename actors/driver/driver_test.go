@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"go.etcd.io/raft/v3/raftpb"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/hivehub/waggle/actors/driver"
 	"github.com/hivehub/waggle/collection"
@@ -58,7 +57,7 @@ func TestNewRefusesLogThatDoesNotContinueTheStore(t *testing.T) {
 		"other history":             {long.log, wrongTerm},
 		"committed entries missing": {&shortened, good},
 	} {
-		_, err := driver.New(driver.Config{Group: group, Replica: 1, Log: c.log, ConfState: &raftpb.ConfState{Voters: []uint64{1}}, Applied: c.meta.Applied, AppliedTerm: c.meta.Term})
+		_, err := driver.New(driver.Config{Group: group, Replica: 1, Log: c.log, Stored: c.meta})
 		if collection.CodeOf(err) != collection.DataLoss {
 			t.Errorf("%s: %v, want data_loss", name, err)
 		}
@@ -245,66 +244,5 @@ func TestFailAnswersEverybodyOnce(t *testing.T) {
 	}
 	if s := r.Status(); s.Pending != 0 || s.PendingBytes != 0 {
 		t.Fatalf("status %+v, want nothing pending", s)
-	}
-}
-
-func TestMembersChangeJointly(t *testing.T) {
-	one := born(t, 1, 1).lead()
-	for range 3 {
-		one.propose("x")
-		one.settle()
-	}
-	change := func(c *raftpb.ConfChangeV2) *answer {
-		a := &answer{}
-		one.ProposeConfChange(c, a.done)
-		return a
-	}
-	learn := func(id uint64) *raftpb.ConfChangeSingle {
-		return &raftpb.ConfChangeSingle{Type: raftpb.ConfChangeAddLearnerNode.Enum(), NodeId: new(id)}
-	}
-	vote := func(id uint64) *raftpb.ConfChangeSingle {
-		return &raftpb.ConfChangeSingle{Type: raftpb.ConfChangeAddNode.Enum(), NodeId: new(id)}
-	}
-	join := func(id uint64) *replica { // a log that begins where the first one's does
-		a, meta := driver.Newborn(group, 1, []uint64{1})
-		log := &memLog{}
-		log.write(a)
-		return open(t, log, id, meta, nil)
-	}
-	two, three := join(2), join(3)
-
-	learners := change(&raftpb.ConfChangeV2{Transition: raftpb.ConfChangeTransitionJointImplicit.Enum(), Changes: []*raftpb.ConfChangeSingle{learn(2), learn(3)}})
-	second := change(&raftpb.ConfChangeV2{Changes: []*raftpb.ConfChangeSingle{vote(4)}})
-	deliver(one, two, three)
-	if last, _ := one.log.LastIndex(); one.Matched(2) != last || one.Matched(3) != last || one.Matched(4) != 0 || two.Matched(3) != 0 {
-		t.Fatalf("learners are at %d and %d of %d", one.Matched(2), one.Matched(3), last)
-	}
-	voters := change(&raftpb.ConfChangeV2{Transition: raftpb.ConfChangeTransitionJointImplicit.Enum(), Changes: []*raftpb.ConfChangeSingle{vote(2), vote(3)}})
-	deliver(one, two, three)
-	for name, s := range map[string]string{
-		"learners": learners.is("", collection.OK, "", false),
-		"second":   second.is(nil, collection.FailedPrecondition, "", false),
-		"voters":   voters.is("", collection.OK, "", false),
-	} {
-		if s != "" {
-			t.Errorf("%s: %s", name, s)
-		}
-	}
-	for _, r := range []*replica{one, two, three} {
-		if s := r.Status(); !slices.Equal(s.Voters, []uint64{1, 2, 3}) {
-			t.Fatalf("status %+v, want three voters", s)
-		}
-	}
-	var conf raftpb.ConfState
-	for _, e := range two.applied {
-		if e.ConfState != nil {
-			conf.Reset()
-			if err := proto.Unmarshal(e.ConfState, &conf); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	if !slices.Equal(conf.Voters, []uint64{1, 2, 3}) || len(conf.VotersOutgoing) != 0 {
-		t.Fatalf("the last conf state applied is %v", &conf)
 	}
 }

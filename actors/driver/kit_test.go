@@ -28,7 +28,7 @@ func (l *memLog) write(a nodelog.Append) {
 		l.hard = a.HardState
 	}
 	if a.Start != nil {
-		l.start = *a.Start
+		l.start, l.entries = *a.Start, nil
 	}
 	if len(a.Entries) > 0 {
 		keep := a.Entries[0].GetIndex() - l.start.Index - 1
@@ -82,7 +82,9 @@ type replica struct {
 	appends []driver.Append
 	applies []driver.Apply
 	sent    []*raftpb.Message
+	images  []driver.ImageOrder
 	applied []persistence.CommittedEntry
+	busy    bool // settle does not apply
 }
 
 const group = 7
@@ -99,11 +101,7 @@ func born(t testing.TB, id uint64, voters ...uint64) *replica {
 // open starts a replica on a log, from what its store holds.
 func open(t testing.TB, log *memLog, id uint64, meta persistence.Meta, change func(*driver.Config)) *replica {
 	t.Helper()
-	conf := &raftpb.ConfState{}
-	if err := proto.Unmarshal(meta.ConfState, conf); err != nil {
-		t.Fatal(err)
-	}
-	c := driver.Config{Group: group, Replica: id, Log: log, ConfState: conf, Applied: meta.Applied, AppliedTerm: meta.Term}
+	c := driver.Config{Group: group, Replica: id, Log: log, Stored: meta}
 	if change != nil {
 		change(&c)
 	}
@@ -120,6 +118,7 @@ func (r *replica) ready() bool {
 	r.appends = append(r.appends, w.Appends...)
 	r.applies = append(r.applies, w.Applies...)
 	r.sent = append(r.sent, w.Messages...)
+	r.images = append(r.images, w.Images...)
 	return ok
 }
 
@@ -154,11 +153,11 @@ func (r *replica) apply() {
 // settle does the disk's and the state machine's work until there is none.
 func (r *replica) settle() {
 	r.t.Helper()
-	for r.ready() || len(r.appends)+len(r.applies) > 0 {
+	for r.ready() || len(r.appends) > 0 || len(r.applies) > 0 && !r.busy {
 		for len(r.appends) > 0 {
 			r.flush()
 		}
-		for len(r.applies) > 0 {
+		for len(r.applies) > 0 && !r.busy {
 			r.apply()
 		}
 	}
@@ -233,4 +232,62 @@ func (a *answer) is(answer any, code collection.Code, reason collection.Reason, 
 	}
 	return fmt.Sprintf("%d calls, answer %v, error %v, details %v; want one call, %v, %v %v, unknown %v",
 		a.calls, a.Answer, a.Err, details, answer, code, reason, unknown)
+}
+
+// joining makes a replica that has nothing yet.
+func joining(t testing.TB, id uint64) *replica {
+	t.Helper()
+	log := &memLog{}
+	log.write(driver.Joining(group, id))
+	return open(t, log, id, persistence.Meta{}, nil)
+}
+
+// meta is what a store with everything that was applied would hold.
+func (r *replica) meta() persistence.Meta {
+	r.t.Helper()
+	s := r.Status()
+	conf, err := proto.Marshal(&raftpb.ConfState{
+		Voters: s.Voters, VotersOutgoing: s.VotersOutgoing, Learners: s.Learners, LearnersNext: s.LearnersNext, AutoLeave: new(s.Joint()),
+	})
+	term, err2 := r.log.Term(s.Applied)
+	if err != nil || err2 != nil {
+		r.t.Fatal(err, err2)
+	}
+	return persistence.Meta{Applied: s.Applied, Term: term, ConfState: conf}
+}
+
+// checkpoint brings what was applied into the store, and gives the log up.
+func (r *replica) checkpoint() persistence.Meta {
+	m := r.meta()
+	r.Stored(m)
+	r.log.cut(m.Applied)
+	return m
+}
+
+// change proposes a change of members: voters and learners to be, and who goes.
+func (r *replica) change(voters, learners, gone []uint64) *answer {
+	a := &answer{}
+	c := &raftpb.ConfChangeV2{}
+	add := func(t raftpb.ConfChangeType, ids []uint64) {
+		for _, id := range ids {
+			c.Changes = append(c.Changes, &raftpb.ConfChangeSingle{Type: t.Enum(), NodeId: &id})
+		}
+	}
+	add(raftpb.ConfChangeAddNode, voters)
+	add(raftpb.ConfChangeAddLearnerNode, learners)
+	add(raftpb.ConfChangeRemoveNode, gone)
+	r.ProposeConfChange(c, a.done)
+	return a
+}
+
+// sendImage does what the first order of r asks for, and reports whether the
+// image was accepted.
+func (r *replica) sendImage(to *replica, m persistence.Meta) bool {
+	r.t.Helper()
+	if len(r.images) == 0 || r.images[0].To != to.Status().Replica {
+		r.t.Fatalf("the orders are %+v, want one for replica %d", r.images, to.Status().Replica)
+	}
+	order := r.images[0]
+	r.images = r.images[1:]
+	return to.Install(m, r.Status().Replica, order.Term)
 }

@@ -27,3 +27,16 @@ func Newborn(group, replica uint64, voters []uint64) (nodelog.Append, persistenc
 		Replica:   replica,
 	}, persistence.Meta{Applied: 1, Term: 1, ConfState: conf}
 }
+
+// Joining is how a replica begins that joins a group that lives elsewhere: an
+// empty log, and no store. The leader, once it has made it a learner, sends it
+// an image. The id must never have been in use: what a replica has promised or
+// acknowledged under it would be forgotten.
+func Joining(group, replica uint64) nodelog.Append {
+	return nodelog.Append{
+		Group:     group,
+		HardState: &raftpb.HardState{Term: new(uint64(0)), Vote: new(uint64(0)), Commit: new(uint64(0))},
+		Start:     &nodelog.Position{},
+		Replica:   replica,
+	}
+}

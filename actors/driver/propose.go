@@ -7,7 +7,6 @@ import (
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/hivehub/waggle/collection"
 )
@@ -54,31 +53,6 @@ func (d *Driver) Propose(p Proposal) {
 	copy(data[8:], p.Data)
 	d.proposals.fresh = append(d.proposals.fresh, w)
 	d.proposals.entries = append(d.proposals.entries, &raftpb.Entry{Data: data})
-}
-
-// ProposeConfChange proposes a change of members; its Context belongs to the
-// driver. Done is called as for a Proposal, with a zero outcome when the
-// change has taken effect here. A change while another one is under way is
-// refused with failed_precondition.
-func (d *Driver) ProposeConfChange(c *raftpb.ConfChangeV2, done func(collection.Outcome)) {
-	if err := d.refuse(0); err != nil {
-		done(collection.Outcome{Err: err})
-		return
-	}
-	defer d.guard()
-	d.flush() // what was proposed before is before it in the log
-	p := &d.proposals
-	w := p.admit(0, done)
-	c.Context = binary.LittleEndian.AppendUint64(nil, w.number)
-	data, err := proto.Marshal(c)
-	d.must(err)
-	entries := []*raftpb.Entry{{Type: raftpb.EntryConfChangeV2.Enum(), Data: data}}
-	if !d.append([]waiter{w}, entries) {
-		done(collection.Outcome{Err: d.notLeader()})
-	} else if entries[0].GetType() != raftpb.EntryConfChangeV2 { // raft put an empty entry in its place
-		p.logged = p.logged[:len(p.logged)-1]
-		done(collection.Outcome{Err: collection.Errorf(collection.FailedPrecondition, "the members cannot be changed so now; a change may be under way")})
-	}
 }
 
 // refuse says why a proposal of n bytes is not taken now, or nil.

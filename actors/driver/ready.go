@@ -6,7 +6,6 @@ import (
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/hivehub/waggle/collection"
 	"github.com/hivehub/waggle/persistence"
@@ -20,28 +19,49 @@ type Work struct {
 	Appends  []Append
 	Applies  []Apply
 	Messages []*raftpb.Message
+	Images   []ImageOrder
 }
 
 // Append is what is to be written to the node log. AppendDone takes it back
 // once it is durable, in the order of Ready.
 type Append struct {
 	nodelog.Append
+	// Image: this is the switch to the image that Install was told of. Once it
+	// is durable, and before AppendDone, the partition's store must be the image.
+	Image  bool
 	number uint64
 }
 
 // Apply is a run of committed entries. Applied takes it back with the outcome
-// of each, in the order of Ready.
+// of each, in the order of Ready. Those that were out when the switch to an
+// image was done are void: they need not be applied, and Applied ignores them.
 type Apply struct {
 	Entries   []persistence.CommittedEntry
 	numbers   []uint64 // of the proposals that wait here for the entries; 0 = none
 	responses []*raftpb.Message
+	number    uint64
 }
 
 // appends keeps what is to be told once the appends that are out are durable.
 type appends struct {
-	hard  *raftpb.HardState   // as raft has it, as of the last Ready
-	first uint64              // number of the first append that is out
-	out   [][]*raftpb.Message // per append that is out, the responses that it releases
+	hard    *raftpb.HardState // as raft has it, as of the last Ready
+	first   uint64            // number of the first append that is out
+	out     []outAppend
+	commit  uint64 // commit index in the last append
+	durable uint64 // commit index on the disk, there or in the store
+}
+
+// outAppend is an append that is out.
+type outAppend struct {
+	responses []*raftpb.Message // that it releases
+	commit    uint64
+	image     bool
+}
+
+// applies keeps what was handed out to be applied.
+type applies struct {
+	first uint64 // number of the first of out
+	out   []Apply
 }
 
 // Ready returns what there is to do, or false. Proposals and reads that came
@@ -51,28 +71,35 @@ func (d *Driver) Ready() (w Work, ok bool) {
 		return Work{}, false
 	}
 	defer d.guard()
+	d.gather()
+	d.storeCommit()
+	w, d.work = d.work, Work{}
+	w.Messages, d.outbox = d.outbox, nil
+	return w, len(w.Appends)+len(w.Applies)+len(w.Messages)+len(w.Images) > 0
+}
+
+// gather takes over what raft has ready.
+func (d *Driver) gather() {
 	for {
 		d.lead()
 		d.flush()
 		d.askReads()
 		if !d.raft.HasReady() {
-			break
+			return
 		}
-		d.collect(&w, d.raft.Ready())
+		d.collect(d.raft.Ready())
 	}
-	w.Messages, d.outbox = d.outbox, nil
-	return w, len(w.Appends)+len(w.Applies)+len(w.Messages) > 0
 }
 
-func (d *Driver) collect(w *Work, rd raft.Ready) {
+func (d *Driver) collect(rd raft.Ready) {
 	for _, m := range rd.Messages {
-		switch m.GetTo() {
-		case raft.LocalAppendThread:
-			if a, ok := d.takeAppend(m); ok {
-				w.Appends = append(w.Appends, a)
-			}
-		case raft.LocalApplyThread:
-			w.Applies = append(w.Applies, d.takeApply(m))
+		switch {
+		case m.GetTo() == raft.LocalAppendThread:
+			d.takeAppend(m)
+		case m.GetTo() == raft.LocalApplyThread:
+			d.takeApply(m)
+		case m.GetType() == raftpb.MsgSnap:
+			d.order(m)
 		default:
 			d.outbox = append(d.outbox, m)
 		}
@@ -85,37 +112,54 @@ func (d *Driver) collect(w *Work, rd raft.Ready) {
 // takeAppend decides whether something must be written. A commit index alone
 // need not be durable and waits for the next append: it would cost a flush for
 // every write. Responses that need nothing written need only what is out.
-func (d *Driver) takeAppend(m *raftpb.Message) (Append, bool) {
+func (d *Driver) takeAppend(m *raftpb.Message) {
 	a := &d.appends
-	durable := len(m.GetEntries()) > 0
+	next := nodelog.Append{Entries: m.GetEntries()}
+	if s := m.GetSnapshot(); s != nil {
+		next.Start = &nodelog.Position{Index: s.GetMetadata().GetIndex(), Term: s.GetMetadata().GetTerm()}
+		next.Replica = d.replica
+	}
+	durable := len(next.Entries) > 0 || next.Start != nil
 	if m.Term != nil { // the hard state has changed
 		durable = durable || m.GetTerm() != a.hard.GetTerm() || m.GetVote() != a.hard.GetVote()
 		a.hard = &raftpb.HardState{Term: m.Term, Vote: m.Vote, Commit: m.Commit}
 	}
 	if durable {
-		a.out = append(a.out, m.GetResponses())
-		return Append{
-			Append: nodelog.Append{Group: d.group, HardState: a.hard, Entries: m.GetEntries()},
-			number: a.first + uint64(len(a.out)) - 1,
-		}, true
-	}
-	if n := len(a.out); n > 0 {
-		a.out[n-1] = append(a.out[n-1], m.GetResponses()...)
+		d.putOut(next, m.GetResponses())
+	} else if n := len(a.out); n > 0 {
+		a.out[n-1].responses = append(a.out[n-1].responses, m.GetResponses()...)
 	} else {
 		d.deliver(m.GetResponses())
 	}
-	return Append{}, false
+}
+
+// putOut lets an append be written, with the hard state as it is.
+func (d *Driver) putOut(next nodelog.Append, responses []*raftpb.Message) {
+	a := &d.appends
+	next.Group, next.HardState = d.group, a.hard
+	image := next.Start != nil
+	a.commit = a.hard.GetCommit()
+	a.out = append(a.out, outAppend{responses: responses, commit: a.commit, image: image})
+	d.work.Appends = append(d.work.Appends, Append{Append: next, Image: image, number: a.first + uint64(len(a.out)) - 1})
+}
+
+// storeCommit writes the commit index when members have changed by it.
+func (d *Driver) storeCommit() {
+	if d.membersAt > d.appends.commit {
+		d.putOut(nodelog.Append{}, nil)
+	}
 }
 
 // takeApply splits entries into what the partition applies and who waits for
 // them. A change of members takes effect here, where it is committed and on
 // this replica's disk.
-func (d *Driver) takeApply(m *raftpb.Message) Apply {
+func (d *Driver) takeApply(m *raftpb.Message) {
 	entries := m.GetEntries()
 	a := Apply{
 		Entries:   make([]persistence.CommittedEntry, len(entries)),
 		numbers:   make([]uint64, len(entries)),
 		responses: m.GetResponses(),
+		number:    d.applies.first + uint64(len(d.applies.out)),
 	}
 	for i, e := range entries {
 		c := &a.Entries[i]
@@ -135,7 +179,8 @@ func (d *Driver) takeApply(m *raftpb.Message) Apply {
 			a.numbers[i] = number
 		}
 	}
-	return a
+	d.applies.out = append(d.applies.out, a)
+	d.work.Applies = append(d.work.Applies, a)
 }
 
 // split takes a normal entry's data apart.
@@ -150,21 +195,6 @@ func (d *Driver) split(e *raftpb.Entry) (number uint64, data []byte) {
 	return binary.LittleEndian.Uint64(data), data[8:]
 }
 
-func (d *Driver) changeMembers(e *raftpb.Entry) (number uint64, confState []byte) {
-	if e.GetType() != raftpb.EntryConfChangeV2 {
-		panic(fmt.Sprintf("BUG: group %d: entry %d is a %v, which nobody proposes", d.group, e.GetIndex(), e.GetType()))
-	}
-	c := &raftpb.ConfChangeV2{}
-	d.must(proto.Unmarshal(e.GetData(), c))
-	if len(c.GetContext()) == 8 { // raft's own, which leaves a joint configuration, has none
-		number = binary.LittleEndian.Uint64(c.GetContext())
-	}
-	d.members = d.raft.ApplyConfChange(c)
-	confState, err := proto.Marshal(d.members)
-	d.must(err)
-	return number, confState
-}
-
 // AppendDone tells that a is durable.
 func (d *Driver) AppendDone(a Append) {
 	if d.failed != nil {
@@ -174,22 +204,33 @@ func (d *Driver) AppendDone(a Append) {
 	if len(out.out) == 0 || a.number != out.first {
 		panic(fmt.Sprintf("BUG: group %d: append %d is done before append %d", d.group, a.number, out.first))
 	}
-	responses := out.out[0]
-	out.out[0] = nil
+	done := out.out[0]
+	out.out[0] = outAppend{}
 	out.out = out.out[1:]
 	out.first++
+	out.durable = max(out.durable, done.commit)
 	defer d.guard()
-	d.deliver(responses)
+	if done.image {
+		d.installed()
+	}
+	d.deliver(done.responses)
 }
 
 // Applied tells that a was applied, with one outcome for each of its entries.
 func (d *Driver) Applied(a Apply, outcomes []collection.Outcome) {
-	if d.failed != nil {
+	out := &d.applies
+	if d.failed != nil || a.number < out.first {
 		return
+	}
+	if len(out.out) == 0 || a.number != out.first {
+		panic(fmt.Sprintf("BUG: group %d: run %d is applied before run %d", d.group, a.number, out.first))
 	}
 	if len(outcomes) != len(a.Entries) {
 		panic(fmt.Sprintf("BUG: group %d: %d outcomes for %d entries", d.group, len(outcomes), len(a.Entries)))
 	}
+	out.out[0] = Apply{}
+	out.out = out.out[1:]
+	out.first++
 	defer d.guard()
 	d.deliver(a.responses)
 	for i, number := range a.numbers {

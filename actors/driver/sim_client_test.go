@@ -16,10 +16,11 @@ import (
 const pointsOf = 5
 
 // point is one point as its client knows it: the number of the operation that
-// wrote its payload, 0 for no point, and the index of the entry.
+// wrote its payload, 0 for no point, and the number of the change in the
+// collection.
 type point struct {
-	value int64
-	index uint64
+	value  int64
+	change uint64
 }
 
 // client is a tenant of one group that does one thing at a time and repeats a
@@ -159,7 +160,7 @@ func (c *client) touch(result func(before int64) int64) []collection.PointID {
 	for _, i := range c.w.rng.Perm(pointsOf)[:1+c.w.rng.IntN(pointsOf)] {
 		ids = append(ids, pointID(i))
 		c.op.touched = append(c.op.touched, i)
-		c.op.after[i] = point{value: result(c.points[i].value)} // took knows the index
+		c.op.after[i] = point{value: result(c.points[i].value)} // took knows the change
 	}
 	return ids
 }
@@ -295,7 +296,7 @@ func (c *client) took(op *operation, a collection.Answer) {
 	c.w.totals.Writes++
 	for _, i := range op.touched {
 		if op.after[i].value != 0 {
-			op.after[i].index = c.history.effects[string(op.command)]
+			op.after[i].change = a.Operation
 		}
 	}
 	c.points = op.after

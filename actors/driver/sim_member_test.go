@@ -4,9 +4,6 @@ import (
 	"fmt"
 	"time"
 
-	"go.etcd.io/raft/v3/raftpb"
-	"google.golang.org/protobuf/proto"
-
 	"github.com/hivehub/waggle/actors/driver"
 	"github.com/hivehub/waggle/persistence"
 	"github.com/hivehub/waggle/persistence/disk"
@@ -43,15 +40,11 @@ func openMember(n *node, d disk.Disk, h *history) (*member, error) {
 	if err != nil {
 		return nil, err
 	}
-	index, term := p.Applied()
+	index, _ := p.Applied()
 	h.opened(n, p)
-	conf := &raftpb.ConfState{}
-	if err := proto.Unmarshal(p.ConfState(), conf); err != nil {
-		return nil, err
-	}
 	drv, err := driver.New(driver.Config{
 		Group: h.group, Replica: uint64(n.id), Log: n.log.Group(h.group),
-		ConfState: conf, Applied: index, AppliedTerm: term,
+		Stored:              store.Meta(),
 		MaxUncommittedBytes: n.w.uncommittedBytes,
 	})
 	if err != nil {

@@ -108,7 +108,7 @@ func (c *client) get(r collection.Reader, i int) point {
 	if err != nil {
 		c.w.fail("group %d tenant %s: payload of point %d: %v", c.history.group, c.tenant, i, err)
 	}
-	return point{value: payload["n"].(int64), index: version >> 16}
+	return point{value: payload["n"].(int64), change: version >> 16}
 }
 
 // checkAll compares all points of a client that has no write under way.

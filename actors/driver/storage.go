@@ -6,8 +6,10 @@ import (
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/hivehub/waggle/collection"
+	"github.com/hivehub/waggle/persistence"
 )
 
 // LogReader is the read half of one group's log; *nodelog.Group is one. Its
@@ -23,10 +25,11 @@ type LogReader interface {
 // storage is a LogReader as raft wants it. It remembers a failed read: raft
 // answers one with a panic, and the driver with a stopped group.
 type storage struct {
-	log  LogReader
-	hard *raftpb.HardState
-	conf *raftpb.ConfState
-	err  error
+	log    LogReader
+	hard   *raftpb.HardState // at the start
+	conf   *raftpb.ConfState // at the start
+	stored persistence.Meta
+	err    error
 }
 
 // newStorage checks that the log continues where the store ends. What the
@@ -41,28 +44,34 @@ func newStorage(c Config) (*storage, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read last index: %w", err)
 	}
-	if c.Applied+1 < first || c.Applied > last {
+	applied := c.Stored.Applied
+	if applied+1 < first || applied > last {
 		return nil, collection.Errorf(collection.DataLoss,
-			"the log holds entries %d to %d and does not continue the store, which ends at %d", first, last, c.Applied)
+			"the log holds entries %d to %d and does not continue the store, which ends at %d", first, last, applied)
 	}
-	term, err := c.Log.Term(c.Applied)
+	term, err := c.Log.Term(applied)
 	if err != nil {
-		return nil, fmt.Errorf("read term of entry %d: %w", c.Applied, err)
+		return nil, fmt.Errorf("read term of entry %d: %w", applied, err)
 	}
-	if term != c.AppliedTerm {
+	if term != c.Stored.Term {
 		return nil, collection.Errorf(collection.DataLoss,
-			"entry %d is of term %d in the log and of term %d in the store", c.Applied, term, c.AppliedTerm)
+			"entry %d is of term %d in the log and of term %d in the store", applied, term, c.Stored.Term)
 	}
 	hard := c.Log.HardState()
-	commit := max(hard.GetCommit(), c.Applied)
+	commit := max(hard.GetCommit(), applied)
 	if commit > last {
 		return nil, collection.Errorf(collection.DataLoss,
 			"the log ends at %d and entry %d was committed", last, commit)
 	}
+	conf := &raftpb.ConfState{}
+	if err := proto.Unmarshal(c.Stored.ConfState, conf); err != nil {
+		return nil, &collection.Error{Code: collection.DataLoss, Message: "the members in the store cannot be read", Err: err}
+	}
 	return &storage{
-		log:  c.Log,
-		hard: &raftpb.HardState{Term: new(hard.GetTerm()), Vote: new(hard.GetVote()), Commit: &commit},
-		conf: c.ConfState,
+		log:    c.Log,
+		hard:   &raftpb.HardState{Term: new(hard.GetTerm()), Vote: new(hard.GetVote()), Commit: &commit},
+		conf:   conf,
+		stored: c.Stored,
 	}, nil
 }
 
@@ -95,10 +104,13 @@ func (s *storage) LastIndex() (uint64, error) {
 	return i, s.note(err)
 }
 
-// Snapshot implements raft.Storage: a replica that is too far behind for the
-// log waits.
+// Snapshot implements raft.Storage. Only its place in the log matters: what is
+// sent is an image, see ImageOrder.
 func (s *storage) Snapshot() (*raftpb.Snapshot, error) {
-	return nil, raft.ErrSnapshotTemporarilyUnavailable
+	if s.stored.Applied == 0 {
+		return nil, raft.ErrSnapshotTemporarilyUnavailable
+	}
+	return &raftpb.Snapshot{Metadata: &raftpb.SnapshotMetadata{Index: new(s.stored.Applied), Term: new(s.stored.Term)}}, nil
 }
 
 func (s *storage) note(err error) error {
