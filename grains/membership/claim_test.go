@@ -88,8 +88,10 @@ func TestForeignRegistration(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake()
 		nodes := f.three(t)
-		foreign := &consul{}
-		foreign, _ = newConsul(f.options(9).with(&link{fake: f}))
+		foreign, err := newConsul(f.options(9).with(&link{fake: f}))
+		if err != nil {
+			t.Fatal(err)
+		}
 		e := f.options(9).self()
 		e.cluster, e.instance = clusterB, "x"
 		if err := foreign.register(t.Context(), e, time.Minute); err != nil {
@@ -172,6 +174,21 @@ func TestCopiedNode(t *testing.T) {
 		if got := nodes[0].said(); got != 2 {
 			t.Errorf("%d lines of log, want 2", got)
 		}
+	})
+}
+
+// TestOverwrittenUnseen: a process whose registration was overwritten, and that
+// sees no list, does not keep the other one's alive.
+func TestOverwrittenUnseen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		nodes := f.three(t)
+		second := f.start(t, 2, nil)
+		nodes[1].link.refuse(lists)
+		pass(time.Second)
+		second.kill()
+		pass(defaultTTL)
+		nodes[0].shows("n1 n2? n3")
 	})
 }
 

@@ -199,9 +199,6 @@ func (c *consul) list(ctx context.Context, cluster string, index uint64, wait ti
 			v.entries = append(v.entries, e)
 		}
 	}
-	v.index = meta.LastIndex
-	if v.index < index {
-		v.index = 0 // Consul began anew
-	}
+	v.index = meta.LastIndex // smaller than before when Consul began anew
 	return v, nil
 }

@@ -22,16 +22,17 @@ const fakeToken = "7d2c"
 // fake is as much of Consul as this package speaks to, with faults. What it
 // does right is held to the real one by the tests under the tag consul.
 type fake struct {
-	mu       sync.Mutex
-	services map[string]*fakeService
-	keys     map[string]string
-	index    uint64
-	bell     chan struct{} // closed and replaced at each change
-	stalled  chan struct{} // not nil: nothing is answered until it is closed
-	status   int           // not 0: the answer to everything
-	hidden   string        // node id that lists leave out
-	calls    int
-	noToken  []string // calls without the token
+	mu         sync.Mutex
+	services   map[string]*fakeService
+	keys       map[string]string
+	index      uint64
+	bell       chan struct{} // closed and replaced at each change
+	stalled    chan struct{} // not nil: nothing is answered until it is closed
+	status     int           // not 0: the answer to everything
+	hidden     string        // node id that lists leave out
+	calls      int
+	registered int      // calls of register
+	noToken    []string // calls without the token
 }
 
 type fakeService struct {
@@ -124,6 +125,7 @@ func (f *fake) register(r *http.Request) {
 	}
 	s.expiry = time.AfterFunc(ttl, func() { f.change(func() { s.passing = false }) })
 	f.change(func() {
+		f.registered++
 		if old := f.services[s.ID]; old != nil {
 			old.expiry.Stop()
 		}
@@ -152,6 +154,9 @@ func (f *fake) update(w http.ResponseWriter, check string) {
 func (f *fake) list(w http.ResponseWriter, r *http.Request, name string) {
 	index, _ := strconv.ParseUint(r.URL.Query().Get("index"), 10, 64)
 	wait, _ := time.ParseDuration(r.URL.Query().Get("wait"))
+	if wait <= 0 {
+		wait = 5 * time.Minute // as Consul does
+	}
 	end := time.After(wait)
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -212,24 +217,41 @@ func (f *fake) kv(w http.ResponseWriter, r *http.Request, key string) {
 type link struct {
 	fake *fake
 
-	mu   sync.Mutex
-	down bool
+	mu      sync.Mutex
+	refused string // prefix of the paths that have no connection
+	hanging string // prefix of the paths that are never answered
 }
 
-func (l *link) set(down bool) {
+const (
+	everything = "/"
+	lists      = "/v1/health/"
+)
+
+func (l *link) refuse(prefix string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.down = down
+	l.refused = prefix
+}
+
+func (l *link) hang(prefix string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hanging = prefix
 }
 
 var errDown = errors.New("connection refused")
 
 func (l *link) RoundTrip(r *http.Request) (*http.Response, error) {
 	l.mu.Lock()
-	down := l.down
+	down := l.refused != "" && strings.HasPrefix(r.URL.Path, l.refused)
+	hang := l.hanging != "" && strings.HasPrefix(r.URL.Path, l.hanging)
 	l.mu.Unlock()
 	if down {
 		return nil, errDown
+	}
+	if hang {
+		<-r.Context().Done()
+		return nil, context.Cause(r.Context())
 	}
 	rec, served := httptest.NewRecorder(), make(chan struct{})
 	go func() {

@@ -55,7 +55,7 @@ func (k *keeper) settle(ctx context.Context) error {
 	if registered {
 		switch err := k.consul.refresh(ctx, k.self); {
 		case gone(err):
-			k.o.Logger.Warn("Consul lost this node's registration", "cluster", k.o.Cluster)
+			k.o.Logger.Warn("Consul lost this node's registration, it registers again", "cluster", k.o.Cluster)
 			k.lost()
 			registered = false
 		case err != nil:
@@ -92,9 +92,6 @@ func (k *keeper) register(ctx context.Context) error {
 	}
 	if err := k.consul.register(ctx, k.self, k.o.TTL); err != nil {
 		return err
-	}
-	if ever {
-		k.o.Logger.Info("this node is registered in Consul again", "cluster", k.o.Cluster)
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -9,11 +9,12 @@ import (
 	"github.com/hashicorp/consul/api"
 )
 
-// ErrForeign: Consul knows another cluster under this cluster's name. Either
+// ErrForeign says that Consul knows another cluster under this cluster's name. Either
 // the name is wrong, or a second cluster was born under it.
 var ErrForeign = errors.New("another cluster has this name")
 
-// ErrClash: another process that lives is registered under this node's id.
+// ErrClash says that another process that lives is registered under this
+// node's id.
 var ErrClash = errors.New("another running node has this node id")
 
 // Member is a node of the cluster.

@@ -71,7 +71,7 @@ func Start(o Options) (*Membership, error) {
 
 func newInstance() string {
 	var b [8]byte
-	rand.Read(b[:]) //nolint:errcheck // never fails
+	rand.Read(b[:])
 	return hex.EncodeToString(b[:])
 }
 

@@ -81,8 +81,9 @@ func (w *watcher) take(v view) {
 	w.mu.watched = true
 	w.mu.members = members
 	k := &w.mu.keeper
-	// A view from before the registration does not tell anything about it.
-	stale := !k.registered || v.asked.Before(k.at)
+	// A view from before the registration tells nothing about it, and when a
+	// fresh one does not help, another try may wait.
+	stale := !k.registered || v.asked.Before(k.at.Add(w.o.TTL/3))
 	if !stale && verdict.own == ownAbsent {
 		k.registered = false
 	}
