@@ -1,0 +1,221 @@
+package collection
+
+import (
+	"context"
+	"hash/maphash"
+	"math/bits"
+	"sync"
+
+	"github.com/hivehub/waggle/index/filter"
+)
+
+// FilterIndex answers filters over the points of an index by the slots they
+// are in (see package filter). It may be used by several goroutines, of which
+// no two write about the same slot. Every point in it has the default vector.
+type FilterIndex struct {
+	index *filter.Index
+	seed  maphash.Seed
+}
+
+// filterRows are rows to be filled and read once.
+var filterRows = sync.Pool{New: func() any { return new(filter.Row) }}
+
+// NewFilterIndex returns an empty index.
+func NewFilterIndex(o filter.Options) *FilterIndex {
+	return &FilterIndex{index: filter.New(o), seed: maphash.MakeSeed()}
+}
+
+// Add takes a point: its slot, id, and payload as AppendPayload stored it.
+// Nothing of the payload is kept.
+func (x *FilterIndex) Add(slot uint32, id PointID, payload []byte) {
+	row := filterRow(payload)
+	x.index.Add(slot, maphash.Comparable(x.seed, id), row)
+	row.Reset()
+	filterRows.Put(row)
+}
+
+// Remove takes a point out that was added just so, before its slot is used
+// again. Until then the point has to stay for the sake of those who see it.
+// What was not added changes nothing.
+func (x *FilterIndex) Remove(slot uint32, id PointID, payload []byte) {
+	row := filterRow(payload)
+	x.index.Remove(slot, maphash.Comparable(x.seed, id), row)
+	row.Reset()
+	filterRows.Put(row)
+}
+
+// Bytes is about how much memory the index takes. Any goroutine may ask.
+func (x *FilterIndex) Bytes() int64 { return x.index.Bytes() }
+
+// filterRow makes the row of a payload. What is malformed ends it: at the same
+// place each time.
+func filterRow(payload []byte) *filter.Row {
+	r := filterRows.Get().(*filter.Row)
+	v, b, ok := readValue(payload)
+	if !ok || v.kind != kindMap {
+		return r
+	}
+	for range v.bits {
+		key, after, ok := readValue(b)
+		if !ok || key.kind != kindString {
+			return r
+		}
+		in, inner, ok := readValue(after)
+		if !ok {
+			return r
+		}
+		if b, ok = skipValue(after); !ok {
+			return r
+		}
+		if in.kind != kindArray {
+			r.Field(key.text, filter.Single)
+			r.Value(filterValue(in))
+			continue
+		}
+		r.Field(key.text, filter.Array)
+		for range in.bits {
+			e, _, _ := readValue(inner)
+			r.Value(filterValue(e))
+			inner, _ = skipValue(inner)
+		}
+	}
+	return r
+}
+
+// filterValue is a value as the index takes it.
+func filterValue(v value) filter.Value {
+	switch v.kind {
+	case kindNull:
+		return filter.Value{Kind: filter.Null}
+	case kindBool:
+		return filter.Value{Kind: filter.Bool, Bits: v.bits}
+	case kindInt:
+		return filter.Value{Kind: filter.Int, Bits: v.bits}
+	case kindUint, kindFloat:
+		f, _ := v.float()
+		return filter.Float64(f)
+	case kindString:
+		micros, ok := ParseDatetime(v.text)
+		return filter.Value{Kind: filter.String, Text: v.text, Bits: uint64(micros), Dated: ok}
+	}
+	return filter.Value{Kind: filter.Other}
+}
+
+// Selected is what a filter lets pass.
+type Selected struct {
+	Slots []uint64 // a bitmap
+	Asked int      // points whose payload was read for it, as the index did not know
+}
+
+// Select returns the slots of among, a bitmap, that pass f. Of those slots the
+// caller must see every one until it returns; row says what is in them.
+func (x *FilterIndex) Select(
+	ctx context.Context, f *Filter, among []uint64, row func(slot uint32) (PointID, []byte),
+) (Selected, error) {
+	answer := x.index.Evaluate(x.expr(f), among)
+	s := Selected{Slots: answer.Maybe}
+	if answer.Doubt == nil {
+		return s, ctx.Err()
+	}
+	match := f.Compile()
+	for i, w := range answer.Doubt {
+		for ; w != 0; w &= w - 1 {
+			if s.Asked++; s.Asked%1024 == 0 && ctx.Err() != nil {
+				return Selected{}, ctx.Err()
+			}
+			id, payload := row(uint32(64*i + bits.TrailingZeros64(w)))
+			if !match.MatchesRecord(id, payload, true) {
+				s.Slots[i] &^= w & -w
+			}
+		}
+	}
+	return s, ctx.Err()
+}
+
+// expr is a filter as far as the index understands it.
+func (x *FilterIndex) expr(f *Filter) filter.Expr {
+	if f == nil {
+		return filter.All(true)
+	}
+	g := &filter.Group{Must: x.exprs(f.Must), Should: x.exprs(f.Should), Not: x.exprs(f.MustNot)}
+	if f.MinShould != nil {
+		g.Min, g.MinCount = x.exprs(f.MinShould.Conditions), f.MinShould.Count
+	}
+	return g
+}
+
+func (x *FilterIndex) exprs(conditions []Condition) []filter.Expr {
+	list := make([]filter.Expr, len(conditions))
+	for i, c := range conditions {
+		list[i] = x.conditionExpr(c)
+	}
+	return list
+}
+
+func (x *FilterIndex) conditionExpr(c Condition) filter.Expr {
+	switch c := c.(type) {
+	case *Filter:
+		return x.expr(c)
+	case Field:
+		if len(c.Key) > 1 {
+			return filter.Inside{Field: c.Key[0].key}
+		}
+		return predicateExpr(c.Key[0].key, c.Is)
+	case ValuesCount:
+		if len(c.Key) > 1 {
+			return filter.Inside{Field: c.Key[0].key, Absent: c.contains(0)}
+		}
+		return filter.Count{Field: c.Key[0].key, Contains: c.contains}
+	case IsEmpty:
+		if len(c.Key) > 1 {
+			return filter.Inside{Field: c.Key[0].key, Absent: true}
+		}
+		return filter.State{Field: c.Key[0].key, Is: filter.IsEmpty}
+	case IsNull:
+		if len(c.Key) > 1 {
+			return filter.Inside{Field: c.Key[0].key}
+		}
+		return filter.State{Field: c.Key[0].key, Is: filter.IsNull}
+	case HasID:
+		hashes := make([]uint64, len(c.IDs))
+		for i, id := range c.IDs {
+			hashes[i] = maphash.Comparable(x.seed, id)
+		}
+		return filter.IDs{Hashes: hashes}
+	case HasVector:
+		return filter.All(c.Name == "")
+	case Nested:
+		return filter.Inside{Field: c.Key[0].key}
+	}
+	return filter.Ask{}
+}
+
+// predicateExpr is what a predicate demands of the values of a field.
+func predicateExpr(name string, p Predicate) filter.Expr {
+	switch p := p.(type) {
+	case MatchString:
+		return filter.Match{Field: name, Texts: []string{string(p)}}
+	case MatchInt:
+		return filter.Match{Field: name, Ints: []int64{int64(p)}}
+	case MatchBool:
+		return filter.Match{Field: name, Bools: []bool{bool(p)}}
+	case MatchText:
+		return filter.Text{Field: name, Part: string(p)}
+	case MatchAny:
+		return filter.Match{Field: name, Texts: p.Strings, Ints: p.Ints}
+	case MatchExcept:
+		return filter.Match{Field: name, Texts: p.Strings, Ints: p.Ints, Except: true}
+	case Range:
+		return filter.Range{Field: name, Below: p.below, Above: p.above}
+	case DatetimeRange:
+		return filter.Times{Field: name, Below: p.below, Above: p.above}
+	case area:
+		return filter.Inside{Field: name}
+	}
+	return filter.Ask{}
+}
+
+// below reports whether v is under the bounds, above whether it is over them.
+// What is not ordered is both: nothing is within a bound of NaN.
+func (b Bounds[T]) below(v T) bool { return !Bounds[T]{GT: b.GT, GTE: b.GTE}.contains(v) }
+func (b Bounds[T]) above(v T) bool { return !Bounds[T]{LT: b.LT, LTE: b.LTE}.contains(v) }
