@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Installs what Waggle's commands need from Debian: a compiler for the race
 # detector, make, git, and the data set of `make demo`. It may be run again at
-# any time; what is there is left alone. Go itself (1.26 or newer) must be there.
+# any time; what is there is left alone. Go itself (1.26.7 or newer) must be there.
 set -euo pipefail
 
 packages=(make gcc libc6-dev git ca-certificates curl dataset-fashion-mnist)
 
 command -v go >/dev/null || {
-	echo "Go 1.26 or newer is needed: https://go.dev/dl/" >&2
+	echo "Go 1.26.7 or newer is needed: https://go.dev/dl/" >&2
 	exit 1
 }
 command -v dpkg-query >/dev/null || exit 0 # not Debian: the reader installs the like

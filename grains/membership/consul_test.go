@@ -28,16 +28,23 @@ type realConsul struct {
 	t    *testing.T
 	port int
 	dir  string
+	hcl  string
 	cmd  *exec.Cmd
 	log  bytes.Buffer
 }
 
 func startReal(t *testing.T) *realConsul {
 	t.Helper()
+	return startRealWith(t, "")
+}
+
+// startRealWith adds to the server's configuration.
+func startRealWith(t *testing.T, hcl string) *realConsul {
+	t.Helper()
 	if os.Getenv("CONSUL_BIN") == "" {
 		t.Fatal("CONSUL_BIN is not set; run make test-consul")
 	}
-	c := &realConsul{t: t, port: freePorts(t), dir: t.TempDir()}
+	c := &realConsul{t: t, hcl: hcl, port: freePorts(t), dir: t.TempDir()}
 	c.run()
 	t.Cleanup(func() {
 		c.end()
@@ -83,7 +90,7 @@ func (c *realConsul) run() {
 		"-node=test", "-disable-host-node-id", "-bind=127.0.0.1", "-client=127.0.0.1", "-http-port="+strconv.Itoa(c.port),
 		"-dns-port=-1", "-grpc-port=-1", "-server-port="+strconv.Itoa(c.port+1), "-serf-lan-port="+strconv.Itoa(c.port+2),
 		"-serf-wan-port=-1", "-log-level=warn",
-		"-hcl", "disable_update_check=true  ui_config{enabled=false}  performance{raft_multiplier=1}  connect{enabled=false}")
+		"-hcl", "disable_update_check=true  ui_config{enabled=false}  performance{raft_multiplier=1}  connect{enabled=false}  "+c.hcl)
 	c.cmd.Stdout, c.cmd.Stderr = &c.log, &c.log
 	if err := c.cmd.Start(); err != nil {
 		c.t.Fatal(err)
@@ -179,6 +186,48 @@ func TestRealMembers(t *testing.T) {
 	members, id, err := Discover(t.Context(), Options{Address: c.address(), Cluster: "demo", NodeID: "n4", Advertise: "h:1"})
 	if err != nil || id != clusterA || listed(members) != "n1 n2" {
 		t.Errorf("discovered %v, %s, %v", members, id, err)
+	}
+}
+
+// policy is what a node's token has to allow, and all it needs.
+const policy = `
+service "waggle-demo" { policy = "write" }
+node_prefix "" { policy = "read" }
+key "waggle/demo/birth" { policy = "write" }
+`
+
+// TestRealToken: a Consul that denies everything to calls without the token.
+func TestRealToken(t *testing.T) {
+	const root = "0b6c8d1e-8a52-4f0e-9d55-3d2f5b1f7a10"
+	c := startRealWith(t, `acl { enabled = true  default_policy = "deny"  tokens { initial_management = "`+root+`" } }`)
+	client, err := api.NewClient(&api.Config{Address: c.address(), Token: root})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var token *api.ACLToken
+	within(t, 10*time.Second, "consul takes a policy", func() bool {
+		if _, _, err = client.ACL().PolicyCreate(&api.ACLPolicy{Name: "waggle", Rules: policy}, nil); err != nil {
+			return false
+		}
+		token, _, err = client.ACL().TokenCreate(&api.ACLToken{Policies: []*api.ACLLink{{Name: "waggle"}}}, nil)
+		return err == nil
+	})
+	var nodes []*node
+	for i := range uint32(3) {
+		nodes = append(nodes, c.node(i+1, func(o *Options) { o.Token = token.SecretID }))
+		if err := nodes[i].claim(10 * time.Second); err != nil {
+			t.Fatal(err)
+		}
+	}
+	alwaysOK := time.Now().Add(4 * time.Second) // longer than the TTL
+	within(t, 5*time.Second, "all are listed", func() bool { return healthy(nodes)() && time.Now().After(alwaysOK) })
+	if err := nodes[2].Leave(t.Context()); err != nil {
+		t.Error(err)
+	}
+	nodes[0].soon(time.Second, "n1 n2")
+	without := c.node(4, func(o *Options) { o.Token = "4b1f0c53-5a0b-4a3d-8f8e-0d7c5d6d2a11" })
+	if err := without.claim(time.Second); err == nil || !strings.Contains(err.Error(), "403") {
+		t.Errorf("claim with a wrong token: %v", err)
 	}
 }
 

@@ -35,8 +35,11 @@ const (
 // Cluster, NodeID, Advertise, TTL, CallTimeout and Logger, and ClusterID when
 // it is set.
 type Options struct {
-	Address   string // of Consul's HTTP API: HOST:PORT, or a URL with http, https or unix
-	Token     string // ACL token, sent with every call; empty: CONSUL_HTTP_TOKEN
+	Address string // of Consul's HTTP API: HOST:PORT, or a URL with http, https or unix
+	// Token is the ACL token, sent with every call; empty: CONSUL_HTTP_TOKEN. It
+	// has to allow service:write on waggle-<cluster>, node:read on all nodes and
+	// key:write on waggle/<cluster>/birth.
+	Token     string
 	Cluster   string // the cluster's name
 	ClusterID string // 32 hex digits
 	NodeID    string // the node's name
