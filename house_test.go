@@ -23,7 +23,7 @@ const module = "github.com/hivehub/waggle"
 var layers = map[string][]string{
 	".":           {"actors", "cli", "collection", "grains", "http", "hubsvc", "index", "tenant"},
 	"http":        {"collection", "hubsvc", "tenant"},
-	"grains":      {"actors", "collection", "hubsvc", "index", "tenant"},
+	"grains":      {"actors", "collection", "hubsvc", "index", "persistence", "tenant"},
 	"actors":      {"collection", "hubsvc", "persistence", "tenant"},
 	"hubsvc":      {"tenant"},
 	"collection":  {"index", "tenant"},

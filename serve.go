@@ -218,9 +218,10 @@ func startQuotas(lc fx.Lifecycle, n *actors.Node, keys *hubsvc.Directory) *actor
 	return q
 }
 
-func startGrains(lc fx.Lifecycle, c Config, n *actors.Node, q *actors.Quotas, hub *hubsvc.Embedded, keys *hubsvc.Directory, log *slog.Logger) *grains.Client {
+func startGrains(lc fx.Lifecycle, c Config, n *actors.Node, q *actors.Quotas, hub *hubsvc.Embedded, keys *hubsvc.Directory, d *dataDir, log *slog.Logger) *grains.Client {
 	g := grains.New(grains.Options{
 		Node: n, Quotas: q, Hub: hub, Limits: c.Limits.Request, Logger: log,
+		IndexDir: filepath.Join(d.path, "index"),
 		Placement: func(id tenant.ID) (uint64, bool) {
 			p, ok := keys.Partition(id)
 			return uint64(p), ok

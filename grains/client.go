@@ -31,6 +31,7 @@ type Options struct {
 	LoadsMax      int           // activations at a time; default 2
 	TailBytesMax  int           // of a collection's vectors that wait for the graph, at a byte a value; default 128 MB
 	Builders      int           // goroutines that build graphs; default one per CPU
+	IndexDir      string        // where graphs are kept while they are not in memory; none: they are built again
 }
 
 // Client is the way to tenants' collections. Its methods may be called from
@@ -43,6 +44,7 @@ type Client struct {
 	directory *directory
 	names     nameCache
 	builders  *builders
+	files     *indexFiles
 	searches  chan struct{}
 	loads     chan struct{}
 
@@ -62,9 +64,11 @@ func New(o Options) *Client {
 	}
 	c.builders = startBuilders(o.Builders, func() bool { return len(c.searches) > 0 })
 	c.background, c.cancel = context.WithCancel(context.Background())
+	c.files = c.newIndexFiles(o.IndexDir)
 	c.directory = &directory{spawn: c.spawn, stop: c.stopGrain, now: time.Now, grains: map[grainKey]*handle{}}
 	c.wg.Go(c.sweep)
 	c.wg.Go(c.purgeLoop)
+	c.wg.Go(c.saveLoop)
 	c.resumeDrops()
 	return c
 }
@@ -74,8 +78,12 @@ func New(o Options) *Client {
 func (c *Client) Stop() {
 	c.cancel()
 	c.wg.Wait()
-	c.directory.Shutdown()
 	c.builders.stop()
+	ctx, cancel := context.WithTimeout(context.Background(), saveAtStopMax)
+	defer cancel()
+	for _, h := range c.directory.passivate(everyGrain) {
+		c.saveRetired(ctx, h)
+	}
 }
 
 // Active is how many collections are active on this node.
@@ -127,7 +135,7 @@ func (c *Client) guardedLoad(l *liveIndex, r *actors.Replica) (err error) {
 			err = collection.Errorf(collection.Internal, "internal error")
 		}
 	}()
-	return l.load(c.background, r)
+	return l.load(c.background, r, c.files)
 }
 
 // enter is the first line of every operation: the context must be a tenant's.

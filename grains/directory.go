@@ -108,8 +108,8 @@ func (d *directory) release(h *handle) {
 }
 
 // passivate stops the unpinned grains that want picks, in the order of their
-// last use. want sees every active grain's age and memory.
-func (d *directory) passivate(want func(h *handle, idle time.Duration) bool) int {
+// last use, and returns them. want sees every active grain's age and memory.
+func (d *directory) passivate(want func(h *handle, idle time.Duration) bool) []*handle {
 	d.mu.Lock()
 	var victims []*handle
 	now := d.now()
@@ -123,7 +123,17 @@ func (d *directory) passivate(want func(h *handle, idle time.Duration) bool) int
 	for _, h := range victims {
 		d.stop(h)
 	}
-	return len(victims)
+	return victims
+}
+
+// everyGrain is for passivate.
+func everyGrain(*handle, time.Duration) bool { return true }
+
+// all returns the active grains.
+func (d *directory) all() []*handle {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.byLastUse()
 }
 
 // byLastUse returns the active grains, the longest unused first.
@@ -192,5 +202,5 @@ func (d *directory) Setup(*cluster.Cluster, []string, bool) {}
 
 // Shutdown passivates every unpinned grain. It may be called twice.
 func (d *directory) Shutdown() {
-	d.passivate(func(*handle, time.Duration) bool { return true })
+	d.passivate(everyGrain)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/hivehub/waggle/actors"
 	"github.com/hivehub/waggle/collection"
@@ -28,6 +29,7 @@ type liveIndex struct {
 	built   actors.Gate // a builder did something
 	changed func(*liveIndex)
 	bytes   atomic.Int64 // of payloads and rows
+	keeping keeping
 
 	mu      sync.Mutex
 	loading bool
@@ -58,14 +60,17 @@ func newLiveIndex(info collection.Info, changed func(*liveIndex)) *liveIndex {
 	return l
 }
 
-// load fills the index: the state right before the first event, by a range
-// scan, then the events that arrived meanwhile.
-func (l *liveIndex) load(ctx context.Context, r *actors.Replica) error {
+// load fills the index: the graph of its file, the state right before the first
+// event, by a range scan, then the events that arrived meanwhile. Vertices
+// whose version is not in the state are removed; what has no vertex waits for
+// the builders.
+func (l *liveIndex) load(ctx context.Context, r *actors.Replica, files *indexFiles) error {
 	view, err := r.Subscribe(l.info.ID, l)
 	if err != nil {
 		return err
 	}
 	defer view.Close()
+	add, done := l.begin(files, fileKey{r.Group() - 1, l.info.ID})
 	var failed error
 	n := 0
 	err = collection.ScanPoints(view, l.info.ID, 0, func(version uint64, rec collection.Record) bool {
@@ -73,7 +78,7 @@ func (l *liveIndex) load(ctx context.Context, r *actors.Replica) error {
 			failed = ctx.Err()
 		}
 		if failed == nil {
-			failed = l.insert(version, rec)
+			failed = l.insert(version, rec, add)
 		}
 		return failed == nil
 	})
@@ -84,6 +89,7 @@ func (l *liveIndex) load(ctx context.Context, r *actors.Replica) error {
 		r.Unsubscribe(l.info.ID)
 		return err
 	}
+	done()
 	return l.catchUp()
 }
 
@@ -95,6 +101,8 @@ func (l *liveIndex) catchUp() error {
 	}
 	l.pending, l.loading = nil, false
 	l.index.Publish()
+	l.keeping.changes.Add(int64(l.index.Waiting()))
+	l.keeping.since.Store(time.Now().UnixNano())
 	l.changed(l)
 	return l.failure
 }
@@ -120,12 +128,13 @@ func (l *liveIndex) take(events []collection.Event) {
 			continue
 		}
 		l.remove(e.Old)
+		l.keeping.changes.Add(1)
 		if e.Kind != collection.EventUpsert {
 			continue
 		}
 		rec, err := collection.DecodeRecord(e.Record)
 		if err == nil {
-			err = l.insert(e.Version, rec)
+			err = l.insert(e.Version, rec, l.index.Add)
 		}
 		if err != nil && l.failure == nil {
 			l.failure = err
@@ -134,12 +143,12 @@ func (l *liveIndex) take(events []collection.Event) {
 }
 
 // insert adds a point; one without a vector is no concern of this index.
-func (l *liveIndex) insert(version uint64, rec collection.Record) error {
+func (l *liveIndex) insert(version uint64, rec collection.Record, add addFunc) error {
 	vector := rec.Vector()
 	if vector == nil {
 		return nil
 	}
-	slot, err := l.index.Add(version, vector)
+	slot, err := add(version, vector)
 	if err != nil {
 		return err
 	}

@@ -42,13 +42,15 @@ func (c *Client) purgeSoon(r *actors.Replica) { c.purge.add(r.Group() - 1) }
 func (c *Client) purgeLoop() {
 	for p := range uint64(c.node.Partitions()) {
 		c.purgePartition(c.node.Partition(p))
+		c.sweepFiles(c.node.Partition(p))
 	}
 	for {
 		select {
 		case p := <-c.purge.next:
 			c.purge.taken(p)
 			c.purgePartition(c.node.Partition(p))
-			case <-c.background.Done():
+			c.sweepFiles(c.node.Partition(p))
+		case <-c.background.Done():
 			return
 		}
 	}

@@ -126,7 +126,7 @@ func (c *Client) sweep() {
 // it only makes it happen now. It returns how many were passivated.
 func (c *Client) Sweep() int {
 	total := c.IndexBytes()
-	return c.directory.passivate(func(h *handle, idle time.Duration) bool {
+	victims := c.directory.passivate(func(h *handle, idle time.Duration) bool {
 		var held int64
 		if live := h.live.Load(); live != nil {
 			held = live.memory()
@@ -137,6 +137,10 @@ func (c *Client) Sweep() int {
 		total -= held
 		return true
 	})
+	for _, h := range victims {
+		c.saveRetired(c.background, h)
+	}
+	return len(victims)
 }
 
 // Waiting is how many vectors of active collections are searchable and not yet

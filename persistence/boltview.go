@@ -122,6 +122,7 @@ type boltScan struct {
 	bucket   byte
 	from, to []byte
 	done     bool // the last chunk is in buf
+	ahead    readAhead
 
 	buf   []byte // key, checksum, value, key, ...
 	pairs []struct{ key, end int }
@@ -138,6 +139,9 @@ func (s *boltScan) fill(limit int) error {
 		start := len(s.buf)
 		s.buf = append(s.buf, key...)
 		split := len(s.buf)
+		if limit > chunkFirst {
+			s.ahead.at(sealed)
+		}
 		s.buf = append(s.buf, bounded(sealed)...)
 		if _, err := unseal(s.bucket, s.buf[start:split], s.buf[split:]); err != nil {
 			return err

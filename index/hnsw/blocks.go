@@ -54,6 +54,18 @@ func (w *blockWriter) word(v uint32) {
 	}
 }
 
+// bytes writes whole words as they lie.
+func (w *blockWriter) bytes(p []byte) {
+	for len(p) > 0 && w.err == nil {
+		n := min(len(p), blockBytes-len(w.block))
+		w.block = append(w.block, p[:n]...)
+		p = p[n:]
+		if len(w.block) == blockBytes {
+			w.end()
+		}
+	}
+}
+
 // list writes a list, or of one that is not there its zeros.
 func (w *blockWriter) list(list []uint32) {
 	n := 0
@@ -88,6 +100,20 @@ func (r *blockReader) word() (uint32, error) {
 	v := binary.LittleEndian.Uint32(r.rest)
 	r.rest = r.rest[4:]
 	return v, nil
+}
+
+// bytes reads whole words as they lie.
+func (r *blockReader) bytes(p []byte) error {
+	for len(p) > 0 {
+		if len(r.rest) == 0 {
+			if err := r.next(); err != nil {
+				return err
+			}
+		}
+		n := copy(p, r.rest)
+		p, r.rest = p[n:], r.rest[n:]
+	}
+	return nil
 }
 
 func (r *blockReader) next() error {

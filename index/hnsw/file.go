@@ -6,32 +6,35 @@ import (
 	"io"
 	"math"
 	"runtime"
+	"unsafe"
 
 	"github.com/hivehub/waggle/index/quantize"
 )
 
-// A graph file holds labels and links: what is expensive to compute. Vectors
-// are elsewhere, and the codes follow from them. All numbers are 32 bits wide,
-// little-endian; 64-bit ones are two, the low one first.
+// A graph file holds labels, links and codes: what is expensive to compute.
+// Vectors are elsewhere. All numbers are 32 bits wide, little-endian; 64-bit
+// ones are two, the low one first.
 //
-//	header    magic "WGRA", version 1, dimension, metric, M, flags,
+//	header    magic "WGRA", version 2, dimension, metric, M, flags,
 //	          slots, upper rows, entry slot + 1 (0: none),
 //	          zero and step (float32) and origin of the codes
 //	vertices  a bitmap of slots, 32 to a word
 //	labels    two words a slot
 //	links     2M words a slot: slots + 1, zeros behind the last
 //	uppers    M words a row, the rows of one slot after those of the one before
+//	codes     a row and its terms a slot, as package quantize lays them out
 //
 // Each section is cut into blocks, see blockBytes; each block ends with a
 // CRC-32C of its section's and its own number and what is in it. A flipped bit
 // anywhere, a block in another's place and an end too soon are ErrCorrupt.
 const (
 	fileMagic   = 0x41524757
-	fileVersion = 1
+	fileVersion = 2
 
 	flagReady  = 1 // a graph was begun
-	flagCodes  = 2 // it is walked on codes
-	flagsKnown = flagReady | flagCodes
+	flagCodes  = 2 // it is walked on codes,
+	flagLossy  = 4 // which are not exactly the vectors
+	flagsKnown = flagReady | flagCodes | flagLossy
 )
 
 // The errors of Read.
@@ -49,6 +52,7 @@ const (
 	sectionLabels
 	sectionLinks
 	sectionUppers
+	sectionCodes
 )
 
 // WriteTo writes the graph as it is, without what waits in the tail. Any
@@ -93,6 +97,8 @@ func (x *Index) WriteTo(to io.Writer) (int64, error) {
 			w.list(m.list(slot, level))
 		}
 	}
+	w.begin(sectionCodes)
+	w.codes(m, slots, isVertex)
 	w.end()
 	if w.err == nil {
 		w.err = buffered.Flush()
@@ -109,6 +115,9 @@ func (w *blockWriter) header(x *Index, m *memory, slots, entry uint32, entered b
 	if m.scalar != nil {
 		flags, params = flags|flagCodes, m.scalar.Params()
 	}
+	if x.lossy.Load() {
+		flags |= flagLossy
+	}
 	if !entered {
 		entry = math.MaxUint32
 	}
@@ -118,6 +127,26 @@ func (w *blockWriter) header(x *Index, m *memory, slots, entry uint32, entered b
 		math.Float32bits(params.Zero), math.Float32bits(params.Step), uint32(params.Origin),
 	} {
 		w.word(word)
+	}
+}
+
+// codes writes the rows of vertices, and zeros for slots that may be written to
+// meanwhile.
+func (w *blockWriter) codes(m *memory, slots uint32, isVertex func(slot uint32) bool) {
+	if m.scalar == nil {
+		return
+	}
+	shape := m.scalar.Shape()
+	none := make([]byte, shape.Stride+shape.Extra)
+	for slot := range slots {
+		if !isVertex(slot) {
+			w.bytes(none)
+			continue
+		}
+		w.bytes(unsafe.Slice((*byte)(m.codes.At(slot)), shape.Stride))
+		if shape.Extra > 0 {
+			w.bytes(unsafe.Slice((*byte)(unsafe.Pointer(m.codes.TermsAt(slot))), shape.Extra))
+		}
 	}
 }
 

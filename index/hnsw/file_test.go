@@ -215,7 +215,7 @@ func mended(file []byte) []byte {
 	slots, uppers := words(24), words(28)
 	out := bytes.Clone(file)
 	at := 0
-	for section, n := range []int{headerWords, (slots + 31) / 32, 2 * slots, 32 * slots, 16 * uppers} {
+	for section, n := range []int{headerWords, (slots + 31) / 32, 2 * slots, 32 * slots, 16 * uppers, 3 * slots} {
 		for number := uint32(0); n > 0; number++ {
 			size := min(4*n, blockBytes)
 			if at+size+4 > len(out) {

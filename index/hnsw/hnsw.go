@@ -186,6 +186,18 @@ func (x *Index) Waiting() int {
 	return len(x.mu.tail)
 }
 
+// Linked is the number of vectors in the graph: 0 until one is begun. Any
+// goroutine may ask.
+func (x *Index) Linked() int {
+	if !x.memory.Load().ready {
+		return 0
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.trim()
+	return max(0, int(x.vectors.Load())-len(x.mu.tail))
+}
+
 // trim takes from the front of the tail what is in the graph.
 func (x *Index) trim() {
 	m, n := x.memory.Load(), 0

@@ -6,6 +6,7 @@ import (
 	"math"
 	"runtime"
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/hivehub/waggle/index"
 	"github.com/hivehub/waggle/index/quantize"
@@ -42,11 +43,11 @@ func (l *Loading) Add(label uint64, vector []float32) (slot uint32, err error) {
 	}
 	delete(l.slots, label)
 	l.restored++
-	if m := l.x.memory.Load(); m.scalar != nil {
-		l.x.encode(m, slot, vector)
-	}
 	return slot, nil
 }
+
+// Missing is the number of vertices that have no vector yet.
+func (l *Loading) Missing() int { return len(l.slots) }
 
 // Done publishes what was added. Vertices that got no vector are removed.
 func (l *Loading) Done() *Index {
@@ -92,10 +93,11 @@ func (l *Loading) read(r *blockReader) error {
 	if h.Flags&flagReady == 0 {
 		return nil
 	}
+	x.lossy.Store(h.Flags&flagLossy != 0)
 	if err := l.begin(&h); err != nil {
 		return err
 	}
-	for _, section := range []func(*blockReader, *header) error{l.readVertices, l.readLabels, l.readLinks, l.readUppers} {
+	for _, section := range []func(*blockReader, *header) error{l.readVertices, l.readLabels, l.readLinks, l.readUppers, l.readCodes} {
 		if err := section(r, &h); err != nil {
 			return err
 		}
@@ -202,16 +204,37 @@ func (l *Loading) readUppers(r *blockReader, h *header) error {
 	return nil
 }
 
+func (l *Loading) readCodes(r *blockReader, h *header) error {
+	m := l.x.memory.Load()
+	if m.scalar == nil {
+		return nil
+	}
+	shape := m.scalar.Shape()
+	r.begin(sectionCodes, uint64(h.Slots)*uint64(shape.Stride+shape.Extra)/4)
+	for slot := range h.Slots {
+		if err := r.bytes(unsafe.Slice((*byte)(m.codes.At(slot)), shape.Stride)); err != nil {
+			return err
+		}
+		if shape.Extra == 0 {
+			continue
+		}
+		if err := r.bytes(unsafe.Slice((*byte)(unsafe.Pointer(m.codes.TermsAt(slot))), shape.Extra)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // readList reads a list. It leaves out links to what was not a vertex when the
 // file was begun: that was linked while it was written, or is on its way out.
 func (l *Loading) readList(r *blockReader, slot uint32, level int, list []uint32) error {
-	n := 0
+	n, isVertex := 0, l.isVertex(slot)
 	for range list {
 		link, err := r.word()
 		if err != nil {
 			return err
 		}
-		if to := link - 1; link != 0 && to != slot && l.isVertex(slot) && l.isVertex(to) && l.x.level(to) >= level {
+		if to := link - 1; link != 0 && to != slot && isVertex && l.isVertex(to) && (level == 0 || l.x.level(to) >= level) {
 			atomic.StoreUint32(&list[n], link)
 			n++
 		}

@@ -1,0 +1,159 @@
+package grains
+
+import (
+	"context"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"github.com/hivehub/waggle/actors"
+	"github.com/hivehub/waggle/collection"
+	"github.com/hivehub/waggle/index/hnsw"
+	"github.com/hivehub/waggle/persistence/disk"
+)
+
+// When the graph of an active collection is written: at passivation if anything
+// changed, and before that when a crash would lose much.
+const (
+	saveShare = 5               // one vector in so many changed, or
+	saveAfter = 5 * time.Minute // anything did so long ago,
+	savePause = 50              // but not before so many times as long passed as the last file took,
+	saveLeast = 10 * time.Second
+	saveEvery = 5 * time.Second // how often all of that is looked at
+
+	saveAtStopMax = 10 * time.Second // what of all graphs is not written by then is built again
+)
+
+// keeping is what a live index knows of its file.
+type keeping struct {
+	changes atomic.Int64 // vectors that came or went since the file was written
+	since   atomic.Int64 // when it was written, or the index loaded: Unix nanoseconds
+	took    atomic.Int64 // writing it: nanoseconds
+}
+
+// due reports whether a graph of so many vectors, of which others wait, is to
+// be written while it is active.
+func (k *keeping) due(now time.Time, linked, waiting int) bool {
+	changes := k.changes.Load() - int64(waiting) // what waits is in no file
+	since := now.Sub(time.Unix(0, k.since.Load()))
+	if changes <= 0 || since < max(saveLeast, savePause*time.Duration(k.took.Load())) {
+		return false
+	}
+	return saveShare*changes >= int64(linked) || since >= saveAfter
+}
+
+// newIndexFiles returns the index files in a directory, or none where there
+// cannot be any: they are worth a warning, not a node.
+func (c *Client) newIndexFiles(dir string) *indexFiles {
+	if dir == "" {
+		return openIndexFiles(nil, c.log)
+	}
+	d, err := disk.OS(dir)
+	if err != nil {
+		c.log.Warn("graphs are not kept in files", "dir", dir, "err", err)
+		return openIndexFiles(nil, c.log)
+	}
+	return openIndexFiles(d, c.log)
+}
+
+// save writes the graph of a live index to its file, as well as it can: without
+// the file there is only more to build.
+func (c *Client) save(ctx context.Context, h *handle, l *liveIndex) {
+	if c.files.disk == nil || l.dropped.Load() || l.index.Linked() == 0 {
+		return
+	}
+	changes, begun := l.keeping.changes.Load(), time.Now()
+	waiting := int64(l.index.Waiting())
+	done, err := c.files.save(ctx, fileKeyOf(h), l.index.WriteTo, func() bool { return !l.dropped.Load() })
+	if err != nil && ctx.Err() == nil {
+		c.files.warn("a graph could not be written to its file", fileKeyOf(h), err)
+	}
+	if err != nil || done {
+		l.keeping.since.Store(begun.UnixNano())
+		l.keeping.took.Store(int64(time.Since(begun)))
+	}
+	if done {
+		l.keeping.changes.Add(-max(0, changes-waiting))
+	}
+}
+
+func fileKeyOf(h *handle) fileKey { return fileKey{h.replica.Group() - 1, h.key.collection} }
+
+// saveLoop writes the graphs of active collections, one at a time.
+func (c *Client) saveLoop() {
+	every := time.NewTicker(saveEvery)
+	defer every.Stop()
+	for {
+		select {
+		case now := <-every.C:
+			c.saveDue(now)
+		case <-c.background.Done():
+			return
+		}
+	}
+}
+
+func (c *Client) saveDue(now time.Time) {
+	for _, h := range c.directory.all() {
+		l := h.live.Load()
+		if l == nil || !l.keeping.due(now, l.index.Linked(), l.index.Waiting()) || !c.directory.pin(h) {
+			continue
+		}
+		c.save(c.background, h, l)
+		c.directory.release(h)
+	}
+}
+
+// saveRetired writes the graph of an index that was passivated, if its file is
+// not as it is.
+func (c *Client) saveRetired(ctx context.Context, h *handle) {
+	if l := h.live.Load(); l != nil && l.keeping.changes.Load() > int64(l.index.Waiting()) {
+		c.save(ctx, h, l)
+	}
+}
+
+// sweepFiles removes the index files of a partition's collections that are
+// deleted, or have no points.
+func (c *Client) sweepFiles(r *actors.Replica) {
+	keys := c.files.of(r.Group() - 1)
+	if len(keys) == 0 {
+		return
+	}
+	view, err := r.View()
+	if err != nil {
+		return // there is time at the next start
+	}
+	defer view.Close()
+	for _, k := range keys {
+		has := false
+		err := collection.ScanIDs(view, k.collection, nil, func(collection.PointID, uint64) bool {
+			has = true
+			return false
+		})
+		if err == nil && !has {
+			c.files.remove(k)
+		}
+	}
+}
+
+// begin makes the index what its file says, or leaves it empty. It returns how
+// points are added to it, and what ends that.
+func (l *liveIndex) begin(files *indexFiles, k fileKey) (add addFunc, done func()) {
+	v := l.info.Config.Vector()
+	var loading *hnsw.Loading
+	ok := files.load(k, func(r io.Reader) (err error) {
+		loading, err = hnsw.Read(r, v.Size, v.Distance.Metric(), graphOptions(l.info.Config))
+		return err
+	})
+	if !ok {
+		return l.index.Add, func() {}
+	}
+	return loading.Add, func() {
+		missing := loading.Missing()
+		l.index = loading.Done()
+		l.keeping.changes.Store(int64(missing))
+	}
+}
+
+// addFunc is hnsw.Index.Add, or of an index that is loaded.
+type addFunc func(label uint64, vector []float32) (slot uint32, err error)
