@@ -23,7 +23,7 @@
 //
 // # Who is there
 //
-// TLS 1.3, ALPN waggle-peer/1, server name <lane>.<node>.waggle. Both sides
+// TLS 1.3, ALPN waggle-peer/1, server name <lane>.<from>.<to>.waggle. Both sides
 // verify the other's certificate against the pool (for server or client use)
 // and read who it is from it, never from a host name: one URI SAN
 // waggle://<cluster, 32 hex digits>/<number>, common name = the node's name.

@@ -120,7 +120,7 @@ func (t *Transport) dialling(number uint32, lane Lane) (*tls.Config, error) {
 		}
 	}
 	c.NextProtos = []string{ProtocolPeer}
-	c.ServerName = fmt.Sprintf("%v.%s.waggle", lane, name)
+	c.ServerName = fmt.Sprintf("%v.%s.%s.waggle", lane, t.o.Self.Name, name)
 	c.InsecureSkipVerify = true // VerifyConnection does it, without host names
 	c.VerifyConnection = func(s tls.ConnectionState) error {
 		other, err := t.verify(s.PeerCertificates, roots, x509.ExtKeyUsageServerAuth)
