@@ -10,10 +10,11 @@ TOOLS := $(CACHE)/tools-$(shell sha256sum tools.mod | cut -c1-12)
 DATA  ?= ./data
 SEEDS ?= 2000
 KILLS ?= 30
+FAULTS ?= 60
 
 .PHONY: help
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: deps
 deps: ## install what Debian must bring (idempotent)
@@ -64,6 +65,22 @@ sim: ## the simulation over SEEDS seeds
 .PHONY: kill9
 kill9: ## kill -9 under load, KILLS times
 	@go test -count=1 ./e2e -run TestKill -kills $(KILLS) -timeout 20m -v | grep -v '^=== '
+
+# The tests of several nodes as a program, so that what it prints last is last.
+CLUSTER = CONSUL_BIN="$$(./scripts/consul.sh)"; export CONSUL_BIN; mkdir -p "$(CACHE)"; go test -c -o "$(CACHE)/cluster.test" ./e2e/cluster; \
+	cd e2e/cluster; "$(CACHE)/cluster.test" -test.v -test.timeout 20m -seed $(or $(SEED),0)
+
+.PHONY: e2e
+e2e: ## three real nodes and Consul, FAULTS faults that overlap, and checkers
+	@$(CLUSTER) -chaos -faults $(FAULTS) | grep -v '^=== '
+
+.PHONY: e2e-netns
+e2e-netns: ## the same over network namespaces and nft rules (root)
+	@$(CLUSTER) -chaos -faults $(FAULTS) -netns -test.run 'TestNamespaces|TestChaos' | grep -v '^=== '
+
+.PHONY: e2e-figures
+e2e-figures: ## fail-over times, throughput and idle load of three nodes
+	@$(CLUSTER) -figures -test.run TestFigures -test.timeout 60m | grep -v '^=== '
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME each (default 10s)
