@@ -116,7 +116,7 @@ func (t *Transport) begin(from uint32, m begin) {
 	case a != nil:
 		a.put(arrived{kind: kindBegin})
 	case n >= arrivalsMax:
-		t.tell(from, kindResult, result{id: m.id, code: resultRefused, answer: []byte("too many transfers at once")}.append(nil))
+		t.tell(from, kindResult, result{id: m.id, code: resultRefused, answer: []byte("too many transfers at once")}.encode())
 	}
 }
 
@@ -127,7 +127,7 @@ func (t *Transport) pass(key arrivalKey, f arrived) {
 		return
 	}
 	f.release()
-	t.tell(key.from, kindStatus, status{id: key.id, flags: flagUnknown}.append(nil))
+	t.tell(key.from, kindStatus, status{id: key.id, flags: flagUnknown}.encode())
 }
 
 func (t *Transport) tell(to uint32, k kind, body []byte) {
@@ -220,7 +220,7 @@ func (a *arrival) collect() *result {
 }
 
 func (a *arrival) say(flags uint8) {
-	a.t.tell(a.key.from, kindStatus, status{id: a.key.id, have: a.have, limit: a.have + windowBytes, flags: flags}.append(nil))
+	a.t.tell(a.key.from, kindStatus, status{id: a.key.id, have: a.have, limit: a.have + windowBytes, flags: flags}.encode())
 }
 
 // take handles one frame; over says that the sink was committed or aborted.
@@ -287,7 +287,7 @@ func (a *arrival) commit(e end) (res *result, over bool) {
 func (a *arrival) linger(res *result) {
 	idle := time.NewTimer(a.t.knobs.abandon)
 	defer idle.Stop()
-	frame := res.append(nil)
+	frame := res.encode()
 	for {
 		a.t.tell(a.key.from, kindResult, frame)
 		if !a.asked(idle.C) {

@@ -34,8 +34,8 @@ type hello struct {
 	lane    Lane
 }
 
-func (h hello) append(b []byte) []byte {
-	b = append(b, helloMagic...)
+func (h hello) encode() []byte {
+	b := []byte(helloMagic)
 	b = binary.LittleEndian.AppendUint16(b, h.version)
 	b = append(b, byte(h.lane))
 	b = append(b, h.cluster[:]...)
@@ -72,7 +72,7 @@ func (h hello) check(want passport) error {
 // acceptor's certificate says.
 func (t *Transport) greet(conn net.Conn, lane Lane, other passport) error {
 	w := frameWriter{conn: conn, timeout: t.knobs.handshake}
-	w.frame(kindHello, hello{passport: t.self, version: helloVersion, lane: lane}.append(nil))
+	w.frame(kindHello, hello{passport: t.self, version: helloVersion, lane: lane}.encode())
 	if err := w.flush(); err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ func (t *Transport) welcome(conn net.Conn, other passport) (Lane, error) {
 		w.frame(kindRefused, []byte(clipped(err.Error(), refusalBytesMax)))
 		return 0, errors.Join(err, w.flush())
 	}
-	w.frame(kindHello, hello{passport: t.self, version: helloVersion, lane: h.lane}.append(nil))
+	w.frame(kindHello, hello{passport: t.self, version: helloVersion, lane: h.lane}.encode())
 	return h.lane, w.flush()
 }
 

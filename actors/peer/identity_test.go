@@ -137,7 +137,7 @@ func TestFalseHellos(t *testing.T) {
 		conn, h := raw(t, n, config), good
 		change(&h)
 		w := frameWriter{conn: conn, timeout: time.Second}
-		w.frame(kindHello, h.append(nil))
+		w.frame(kindHello, h.encode())
 		if err := w.flush(); err != nil {
 			t.Fatal(err)
 		}
@@ -148,7 +148,7 @@ func TestFalseHellos(t *testing.T) {
 	}
 	conn := raw(t, n, config)
 	w := frameWriter{conn: conn, timeout: time.Second}
-	w.frame(kindHello, good.append(nil))
+	w.frame(kindHello, good.encode())
 	_ = w.flush()
 	f := frameReader{r: conn, direction: opening}
 	if k, _, err := f.next(); err != nil || k != kindHello {
@@ -182,7 +182,7 @@ func TestBadFrames(t *testing.T) {
 	} {
 		conn := raw(t, n, config)
 		w := frameWriter{conn: conn, timeout: time.Second}
-		w.frame(kindHello, hello{passport: passport{demo, 2, "n2"}, version: helloVersion, lane: c.lane}.append(nil))
+		w.frame(kindHello, hello{passport: passport{demo, 2, "n2"}, version: helloVersion, lane: c.lane}.encode())
 		_ = w.flush()
 		f := frameReader{r: conn, direction: opening}
 		if _, _, err := f.next(); err != nil {

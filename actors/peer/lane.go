@@ -235,15 +235,14 @@ func (l *lane) serve(conn *tls.Conn) {
 		l.t.arrivals.nudge(l.peer.number)
 	}
 
-	var heard atomic.Int64
-	heard.Store(time.Now().UnixNano())
+	heard := &clock{began: time.Now()}
 	ears := make(chan error, 1)
 	l.t.goroutines.Go(func() {
-		err := l.listen(conn, &heard)
+		err := l.listen(conn, heard)
 		ears <- err
 		_ = raw.Close()
 	})
-	err := l.write(conn, &heard, ears)
+	err := l.write(conn, heard, ears)
 	_ = raw.Close()
 	select {
 	case other := <-ears:
@@ -275,8 +274,19 @@ func (l *lane) lost(err error) {
 	l.t.resetCallback(l.peer.number)
 }
 
+// clock notes when something happened last, by monotonic time: a step of the
+// wall clock must not look like silence.
+type clock struct {
+	began time.Time
+	last  atomic.Int64 // nanoseconds after began
+}
+
+func (c *clock) note() { c.last.Store(int64(time.Since(c.began))) }
+
+func (c *clock) since() time.Duration { return time.Since(c.began) - time.Duration(c.last.Load()) }
+
 // listen notes when the acceptor was heard, until the connection ends.
-func (l *lane) listen(conn net.Conn, heard *atomic.Int64) error {
+func (l *lane) listen(conn net.Conn, heard *clock) error {
 	f := frameReader{r: conn, direction: echoing, lane: l.which}
 	for {
 		if err := conn.SetReadDeadline(time.Now().Add(l.t.knobs.pace[l.which].silence)); err != nil {
@@ -285,13 +295,13 @@ func (l *lane) listen(conn net.Conn, heard *atomic.Int64) error {
 		if _, _, err := f.next(); err != nil {
 			return err
 		}
-		heard.Store(time.Now().UnixNano())
+		heard.note()
 	}
 }
 
 // write sends what the queues hold, and a ping when the acceptor was not heard
 // for a while. It returns listen's error when that comes first.
-func (l *lane) write(conn net.Conn, heard *atomic.Int64, ears <-chan error) error {
+func (l *lane) write(conn net.Conn, heard *clock, ears <-chan error) error {
 	p := l.t.knobs.pace[l.which]
 	k := &link{lane: l, w: frameWriter{conn: conn, timeout: p.write}}
 	k.epoch, _ = l.state()
@@ -311,7 +321,7 @@ func (l *lane) write(conn net.Conn, heard *atomic.Int64, ears <-chan error) erro
 		case c := <-l.chunks:
 			err = k.chunk(c)
 		case <-tick.C:
-			if time.Since(time.Unix(0, heard.Load())) >= p.ping {
+			if heard.since() >= p.ping {
 				k.w.frame(kindPing)
 				err = k.flush()
 			}

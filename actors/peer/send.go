@@ -93,7 +93,7 @@ func (t *Transport) transfer(ctx context.Context, to uint32, meta []byte, size i
 		if err != nil {
 			return nil, context.Cause(ctx)
 		}
-		s.lane.tell(kindBegin, begin{id: s.id, size: s.size, meta: s.meta}.append(nil))
+		s.lane.tell(kindBegin, begin{id: s.id, size: s.size, meta: s.meta}.encode())
 		res, err := s.drive(ctx, epoch)
 		switch {
 		case ctx.Err() != nil && res == nil:

@@ -319,7 +319,7 @@ func TestTransferAbandoned(t *testing.T) {
 	a, b := pair(t, k)
 	s := newStore()
 	b.into(s)
-	a.peer(2).lanes[Bulk].tell(kindBegin, begin{id: 99, size: 1000}.append(nil))
+	a.peer(2).lanes[Bulk].tell(kindBegin, begin{id: 99, size: 1000}.encode())
 	receive(t, "abort", s.aborted)
 	eventually(t, "forgotten", func() bool { return b.openArrivals() == 0 })
 }
@@ -330,7 +330,7 @@ func TestTransfersAtOnceAreBounded(t *testing.T) {
 	b.accept.Store(&f)
 	l := a.peer(2).lanes[Bulk]
 	for id := range uint64(arrivalsMax) {
-		l.tell(kindBegin, begin{id: id, size: 1000}.append(nil))
+		l.tell(kindBegin, begin{id: id, size: 1000}.encode())
 	}
 	if _, err := a.Transfer(within(t), 2, nil, 1, bytes.NewReader([]byte{1})); !errors.Is(err, ErrRefused) {
 		t.Fatalf("one too many: %v", err)

@@ -72,8 +72,8 @@ type result struct {
 	answer []byte
 }
 
-func (m begin) append(b []byte) []byte {
-	b = binary.LittleEndian.AppendUint64(b, m.id)
+func (m begin) encode() []byte {
+	b := binary.LittleEndian.AppendUint64(nil, m.id)
 	b = binary.LittleEndian.AppendUint64(b, uint64(m.size))
 	return append(b, m.meta...)
 }
@@ -126,8 +126,8 @@ func decodeCancel(b []byte) (uint64, error) {
 	return binary.LittleEndian.Uint64(b), nil
 }
 
-func (m status) append(b []byte) []byte {
-	b = binary.LittleEndian.AppendUint64(b, m.id)
+func (m status) encode() []byte {
+	b := binary.LittleEndian.AppendUint64(nil, m.id)
 	b = binary.LittleEndian.AppendUint64(b, uint64(m.have))
 	b = binary.LittleEndian.AppendUint64(b, uint64(m.limit))
 	return append(b, m.flags)
@@ -149,8 +149,8 @@ func decodeStatus(b []byte) (status, error) {
 	return m, nil
 }
 
-func (m result) append(b []byte) []byte {
-	b = binary.LittleEndian.AppendUint64(b, m.id)
+func (m result) encode() []byte {
+	b := binary.LittleEndian.AppendUint64(nil, m.id)
 	b = append(b, m.code)
 	return append(b, m.answer...)
 }

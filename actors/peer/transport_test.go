@@ -2,7 +2,9 @@ package peer
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
+	"net"
 	"runtime"
 	"testing"
 	"time"
@@ -303,4 +305,45 @@ func TestRestart(t *testing.T) {
 	addresses.m.Delete(uint32(2))
 	c := startNode(t, setup{number: 2, cluster: demo, tls: ca.config(t, demo, 2, "n2"), book: addresses, knobs: quick()})
 	eventually(t, "connected with the new process", func() bool { return whole(a, c) && whole(c, a) })
+}
+
+// What Start needs is a programmer's to give; what it makes stops at once.
+func TestStart(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := Options{
+		Self: Identity{Number: 1, Name: "n1"}, Cluster: demo, Listener: listener,
+		TLS:     func() *tls.Config { return nil },
+		Address: func(uint32) (string, bool) { return listener.Addr().String(), true },
+		Raft:    func(uint32, uint64, *raftpb.Message) {}, Message: func(uint32, []byte) {},
+		Accept: func(uint32, []byte, int64) (Sink, error) { return nil, errors.New("no") },
+	}
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("took options without a number")
+			}
+		}()
+		bad := o
+		bad.Self.Number = 0
+		Start(bad)
+	}()
+	n := Start(o)
+	_ = n.Send(2, []byte("x"))
+	eventually(t, "a connection without a TLS configuration is refused", func() bool {
+		c, err := net.Dial("tcp", listener.Addr().String())
+		if err == nil {
+			_, _ = c.Write([]byte("nonsense"))
+			_ = c.Close()
+		}
+		return n.Stats().Refused > 0
+	})
+	if err := n.Stop(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Stop(within(t)); err != nil {
+		t.Fatalf("again: %v", err)
+	}
 }
