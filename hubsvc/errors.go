@@ -13,7 +13,7 @@ const (
 	CodeAuthKeyExpired     Code = "AUTH_KEY_EXPIRED"    // was valid
 	CodeTenantSuspended    Code = "TENANT_SUSPENDED"    // the key is valid, its tenant is suspended
 	CodeInvalidRequest     Code = "INVALID_REQUEST"     // wrong whatever the state is
-	CodeNotFound           Code = "NOT_FOUND"           // no such tenant, key or plan
+	CodeNotFound           Code = "NOT_FOUND"           // no such tenant, key, plan, member, token or group
 	CodeAlreadyExists      Code = "ALREADY_EXISTS"      // the id or the key is taken
 	CodeFailedPrecondition Code = "FAILED_PRECONDITION" // the state forbids it
 	CodeQuotaExceeded      Code = "QUOTA_EXCEEDED"      // a limit of this package

@@ -134,7 +134,8 @@ func (a *apply) sweepTokens() error {
 	left := len(tokens)
 	for _, t := range tokens {
 		closed := t.Member != 0 || t.Expires <= a.now
-		if !(full && closed) && t.Expires > a.now-joinTokenKeptMs {
+		longPast := t.Expires <= a.now-joinTokenKeptMs
+		if !longPast && (!full || !closed) {
 			continue
 		}
 		if err := a.tx.Delete(Bucket, tokenKey(t.Hash)); err != nil {
