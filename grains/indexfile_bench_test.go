@@ -34,7 +34,7 @@ func BenchmarkCold(b *testing.B) {
 			for b.Loop() {
 				b.StopTimer()
 				k := kitOn(b, dir)
-				time.Sleep(300 * time.Millisecond) // the node log makes its segments ready
+				<-time.After(300 * time.Millisecond) // the node log makes its segments ready
 				if err := os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0); err != nil {
 					cold = 0
 				}
@@ -89,7 +89,7 @@ func (k *kit) built(t testing.TB, name string, q collection.Query) {
 		if _, err := k.client.Query(t.Context(), k.tenant, name, q); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(5 * time.Millisecond)
+		<-time.After(5 * time.Millisecond)
 	}
 }
 

@@ -171,7 +171,7 @@ func TestIndexFileOfAnActiveCollection(t *testing.T) {
 	if _, err := k.client.DeleteCollection(t.Context(), k.tenant, "g"); err != nil {
 		t.Fatal(err)
 	}
-	for late := time.Now().Add(10 * time.Second); len(indexFileNames(t, dir)) > 0; time.Sleep(time.Millisecond) {
+	for late := time.Now().Add(10 * time.Second); len(indexFileNames(t, dir)) > 0; <-time.After(time.Millisecond) {
 		if time.Now().After(late) {
 			t.Fatalf("%v stays", indexFileNames(t, dir))
 		}

@@ -107,7 +107,9 @@ func TestDamagedIndexFileIsRemoved(t *testing.T) {
 		"cut":   func(b []byte) []byte { return b[:len(b)-1] },
 		"empty": func([]byte) []byte { return nil },
 		"long":  func(b []byte) []byte { return append(b, 0) },
-		"other": func(b []byte) []byte { return append(other.header(int64(len(b)-fileHeaderBytes)), b[fileHeaderBytes:]...) },
+		"other": func(b []byte) []byte {
+			return append(other.header(int64(len(b)-fileHeaderBytes)), b[fileHeaderBytes:]...)
+		},
 	}
 	for bit := range 8 * fileHeaderBytes {
 		change["bit "+string(rune('0'+bit))] = func(b []byte) []byte {

@@ -70,21 +70,11 @@ func (l *liveIndex) load(ctx context.Context, r *actors.Replica, files *indexFil
 		return err
 	}
 	defer view.Close()
-	add, done := l.begin(files, fileKey{r.Group() - 1, l.info.ID})
-	var failed error
-	n := 0
-	err = collection.ScanPoints(view, l.info.ID, 0, func(version uint64, rec collection.Record) bool {
-		if n++; n%1024 == 0 {
-			failed = ctx.Err()
-		}
-		if failed == nil {
-			failed = l.insert(version, rec, add)
-		}
-		return failed == nil
-	})
-	if err == nil {
-		err = failed
-	}
+	var add addFunc
+	var done func()
+	err = scanBeside(ctx, view, l.info.ID,
+		func() { add, done = l.begin(files, fileKey{r.Group() - 1, l.info.ID}) },
+		func(version uint64, rec collection.Record) error { return l.insert(version, rec, add) })
 	if err != nil {
 		r.Unsubscribe(l.info.ID)
 		return err
