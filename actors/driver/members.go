@@ -78,6 +78,7 @@ func (d *Driver) changeMembers(e *raftpb.Entry) (number uint64, confState []byte
 		number = binary.LittleEndian.Uint64(c.GetContext())
 	}
 	d.members, d.membersAt = d.raft.ApplyConfChange(c), e.GetIndex()
+	d.reads.again()
 	confState, err := proto.Marshal(d.members)
 	d.must(err)
 	return number, confState

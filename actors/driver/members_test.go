@@ -253,3 +253,29 @@ func TestUnreachableMemberIsProbed(t *testing.T) {
 		t.Fatalf("the leader knows %+v, want entries to flow", m)
 	}
 }
+
+// The simulation found it: see reads.again.
+func TestReadEndsWhenNobodyIsLeftToConfirmIt(t *testing.T) {
+	one, two, three := grown(t)
+	one.change(nil, []uint64{2, 3}, nil)
+	read := one.read()
+	one.ready() // the round is out
+	rounds := one.sent
+	one.sent = nil
+	for _, m := range rounds {
+		if m.GetType() != raftpb.MsgHeartbeat { // which are lost, as all later ones
+			one.sent = append(one.sent, m)
+		}
+	}
+	deliver(one, two, three)
+	for range 5 {
+		one.settle()
+	}
+	late := one.read()
+	one.settle()
+	for name, a := range map[string]*answer{"read": read, "late": late} {
+		if s := a.is(nil, collection.OK, "", false); s != "" {
+			t.Errorf("%s: %s", name, s)
+		}
+	}
+}

@@ -46,6 +46,14 @@ func (d *Driver) askReads() {
 	d.raft.ReadIndex(binary.LittleEndian.AppendUint64(nil, r.round))
 }
 
+// again lets those who are asked for be asked for once more. Raft counts the
+// answers to a round when one comes in: when the members change under it, and
+// nobody is left who could answer, the round would never end.
+func (r *reads) again() {
+	r.waiting, r.asked = append(r.asked, r.waiting...), nil
+	r.round++
+}
+
 // confirm ends a round; one of an earlier leadership has nobody waiting.
 func (r *reads) confirm(round, index uint64) {
 	if round != r.round {

@@ -21,14 +21,17 @@ import (
 type mutant int
 
 const (
-	sound            mutant = iota
-	ackBeforeFsync          // the log is told to be durable before it is
-	forgetHardState         // term and vote are not written
-	applyTwice              // the store records an older applied index than its state has
-	cutTooEarly             // the log is cut up to what is applied, not what is stored
-	takeTorn                // a batch that the crash tore is taken for good
-	driftingApply           // apply depends on the node
-	readWithoutRound        // a leader reads without asking a majority
+	sound             mutant = iota
+	ackBeforeFsync           // the log is told to be durable before it is
+	forgetHardState          // term and vote are not written
+	applyTwice               // the store records an older applied index than its state has
+	cutTooEarly              // the log is cut up to what is applied, not what is stored
+	takeTorn                 // a batch that the crash tore is taken for good
+	driftingApply            // apply depends on the node
+	readWithoutRound         // a leader reads without asking a majority
+	deleteTooEarly           // a replica goes while voters may still count its vote
+	reuseReplica             // a wiped disk comes back as the replica that it was
+	storeBeforeSwitch        // an image takes the store's place before the log says so
 )
 
 func TestSimCatchesBrokenVariants(t *testing.T) {
@@ -44,6 +47,9 @@ func TestSimCatchesBrokenVariants(t *testing.T) {
 		{"torn batch taken for good", takeTorn, 40},
 		{"apply that drifts", driftingApply, 20},
 		{"read without a round", readWithoutRound, 150},
+		{"data deleted too early", deleteTooEarly, 150},
+		{"replica id used again", reuseReplica, 40},
+		{"image without its record", storeBeforeSwitch, 40},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for seed := uint64(1); seed <= c.seeds; seed++ {

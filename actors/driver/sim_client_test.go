@@ -224,9 +224,14 @@ func (c *client) try() {
 	if !n.up || n.paused > c.w.now {
 		return
 	}
+	m := n.members[c.history.group-1]
+	if m == nil {
+		c.leader = c.anyNode().id
+		c.w.after(c.w.between(5*time.Millisecond, 100*time.Millisecond), again)
+		return
+	}
 	a := &attempt{node: n, life: n.life}
 	c.attempts = append(c.attempts, a)
-	m := n.members[c.history.group-1]
 	m.driver.Propose(driver.Proposal{Data: op.command, Done: func(o collection.Outcome) {
 		if a.calls++; a.calls > 1 {
 			c.w.fail("group %d tenant %s: operation %d was answered twice", c.history.group, c.tenant, op.number)
@@ -279,8 +284,9 @@ func (c *client) answered(op *operation, o collection.Outcome) (again bool) {
 // hint learns from a refusal.
 func (c *client) hint(err error) {
 	e, _ := errors.AsType[*collection.Error](err)
-	if leader, known := e.Details["leader"].(uint64); known && leader != 0 {
-		c.leader = int(leader)
+	leader, _ := e.Details["leader"].(uint64)
+	if n := c.w.home(leader); n != nil {
+		c.leader = n.id
 	} else if e.Reason != collection.ReasonOverload {
 		c.leader = c.anyNode().id
 	}
@@ -324,9 +330,10 @@ func (c *client) repeat(op *operation) {
 		if !n.up || c.w.healed {
 			return
 		}
-		m := n.members[c.history.group-1]
-		m.driver.Propose(driver.Proposal{Data: op.command, Done: func(o collection.Outcome) { c.answered(op, o) }})
-		n.after(0, m.pump)
+		if m := n.members[c.history.group-1]; m != nil {
+			m.driver.Propose(driver.Proposal{Data: op.command, Done: func(o collection.Outcome) { c.answered(op, o) }})
+			n.after(0, m.pump)
+		}
 	})
 }
 

@@ -2,7 +2,10 @@ package driver_test
 
 import (
 	"fmt"
+	"slices"
 	"time"
+
+	"github.com/hivehub/waggle/actors/driver"
 )
 
 // nemesis does something bad now and then until the world is healed.
@@ -12,8 +15,11 @@ func (w *world) nemesis() {
 			return
 		}
 		faults := []func(*node){(*node).crash, (*node).failDisk, (*node).failDisk, (*node).slowDisk, (*node).pause, (*node).skewClock, powerCut}
-		if w.replicas > 1 {
-			faults = append(faults, isolate, isolate, lossy)
+		if w.plan.nodes > 1 {
+			faults = append(faults, isolate, isolate, lossy, handOver)
+		}
+		if w.moving {
+			faults = append(faults, rebalance, rebalance, rebalance, rebalance, wipe, wipe)
 		}
 		faults[w.rng.IntN(len(faults))](w.nodes[w.rng.IntN(len(w.nodes))])
 		w.nemesis()
@@ -94,6 +100,17 @@ func lossy(n *node) {
 	n.w.note(0, 0, "lossy network until", uint64(n.w.network.lossy.Milliseconds()))
 }
 
+// handOver transfers the leadership of a group, wherever that is, to anybody.
+func handOver(n *node) {
+	for _, leader := range n.w.nodes {
+		for m := range leader.present() {
+			if s := m.driver.Status(); s.Role == driver.Leader && len(s.Voters) > 1 && leader.paused <= n.w.now && n.w.chance(50) {
+				m.handOver(s, s.Voters[:1], 100)
+			}
+		}
+	}
+}
+
 // heal ends all faults. What is down restarts by itself.
 func (w *world) heal() {
 	w.healed = true
@@ -104,6 +121,7 @@ func (w *world) heal() {
 		n.slow, n.paused, n.tempo = 0, min(n.paused, w.now), 100
 		n.disk.FailAt(0, nil)
 	}
+	w.replaceLost()
 }
 
 // settled reports whether every client has what it wants and every replica has
@@ -115,9 +133,13 @@ func (w *world) unsettled() string {
 		if !n.up {
 			return fmt.Sprintf("node %d is down", n.id)
 		}
-		for _, m := range n.members {
-			if at, _ := m.partition.Applied(); at != m.history.last() || m.driver.Status().Pending > 0 {
-				return fmt.Sprintf("node %d group %d is at %d of %d: %+v", n.id, m.history.group, at, m.history.last(), m.driver.Status())
+		for i, h := range w.histories {
+			m, wanted := n.members[i], h.desired.on(n)
+			if (m != nil) != (wanted != 0) || n.places[i].busy {
+				return fmt.Sprintf("node %d group %d: wanted is %x, there is %v", n.id, h.group, wanted, m.describe())
+			}
+			if m != nil && !m.settled() {
+				return fmt.Sprintf("node %d group %d is not at %d: %v", n.id, h.group, h.last(), m.describe())
 			}
 		}
 	}
@@ -127,4 +149,21 @@ func (w *world) unsettled() string {
 		}
 	}
 	return ""
+}
+
+// settled reports whether the replica has applied everything, among the members
+// that are desired.
+func (m *member) settled() bool {
+	s, want := m.driver.Status(), m.history.desired
+	at, _ := m.partition.Applied()
+	return at == m.history.last() && s.Pending == 0 && !s.Joint() && len(s.Learners) == 0 &&
+		len(s.Voters) == len(want.replicas) && slices.Contains(s.Voters, m.replica)
+}
+
+func (m *member) describe() string {
+	if m == nil {
+		return "nothing"
+	}
+	at, _ := m.partition.Applied()
+	return fmt.Sprintf("replica %x at %d, %+v", m.replica, at, m.driver.Status())
 }

@@ -3,7 +3,12 @@ package driver_test
 import (
 	"bytes"
 	"reflect"
+	"slices"
 
+	"go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/hivehub/waggle/actors/driver"
 	"github.com/hivehub/waggle/collection"
 	"github.com/hivehub/waggle/persistence"
 	"github.com/hivehub/waggle/persistence/disk"
@@ -22,15 +27,23 @@ import (
 //   - an idempotency key takes effect once, and is answered alike for ever
 //
 // and at the end, when everything is healed,
+//   - every group is where it is desired to be, and nowhere else
 //   - every client was answered and every replica applied everything
 //   - the digest kept by apply is the digest counted anew, and so are counters
 //   - every point has the value that its client was told
 type history struct {
-	w        *world
-	group    uint64
-	entries  []past // entries[i] is at index i+2: groups begin after 1
-	twin     *persistence.Partition
-	leaders  map[uint64]leadership
+	w       *world
+	group   uint64
+	entries []past // entries[i] is at index i+2: groups begin after 1
+	twin    *persistence.Partition
+	leaders map[uint64]leadership
+
+	birth    []uint64 // the first voters
+	newborn  persistence.Meta
+	desired  desired
+	confs    []decidedConf
+	inFlight []*changeInFlight
+
 	proposed map[string]bool
 	effects  map[string]uint64            // command -> the first entry that took effect with it
 	keys     map[string]collection.Answer // idempotency keys that took effect
@@ -44,21 +57,41 @@ type past struct {
 	digest     [16]byte // after it
 }
 
+// decidedConf is who votes from an index on: in a joint configuration two sets.
+type decidedConf struct {
+	index  uint64
+	halves [][]uint64
+}
+
 type leadership struct{ node, life int }
 
 func newHistory(w *world, group uint64) *history {
+	h := &history{
+		w: w, group: group,
+		leaders: map[uint64]leadership{}, proposed: map[string]bool{}, effects: map[string]uint64{}, keys: map[string]collection.Answer{},
+	}
+	for _, n := range w.nodes[:w.births] {
+		h.birth = append(h.birth, w.newReplica(n))
+	}
+	_, h.newborn = driver.Newborn(group, h.birth[0], h.birth)
+	h.desired = desired{replicas: h.birth}
+	h.confs = []decidedConf{{1, [][]uint64{h.birth}}}
 	store, err := persistence.OpenMem(disk.NewMem(0), "twin")
 	if err != nil {
 		panic(err)
 	}
-	twin, err := persistence.OpenPartition(store, w.mutant.machine(0), persistence.PartitionOptions{Start: w.newbornMeta(group)})
-	if err != nil {
+	if h.twin, err = persistence.OpenPartition(store, w.mutant.machine(0), persistence.PartitionOptions{Start: h.newborn}); err != nil {
 		panic(err)
 	}
-	return &history{
-		w: w, group: group, twin: twin,
-		leaders: map[uint64]leadership{}, proposed: map[string]bool{}, effects: map[string]uint64{}, keys: map[string]collection.Answer{},
+	return h
+}
+
+// conf is who votes as of an index.
+func (h *history) conf(index uint64) [][]uint64 {
+	i := len(h.confs) - 1
+	for ; i > 0 && h.confs[i].index > index; i-- {
 	}
+	return h.confs[i].halves
 }
 
 // last is the index of the last entry that was applied anywhere.
@@ -143,6 +176,10 @@ func (h *history) write(e persistence.CommittedEntry) {
 	if err := h.twin.Err(); err != nil {
 		h.w.fail("group %d: the twin cannot apply entry %d: %v", h.group, e.Index, err)
 	}
+	h.inFlight = slices.DeleteFunc(h.inFlight, func(c *changeInFlight) bool { return c.term < e.Term })
+	if e.ConfState != nil {
+		h.decideConf(e)
+	}
 	h.entries = append(h.entries, past{term: e.Term, data: e.Data, conf: e.ConfState, outcome: outcome, digest: h.twin.Digest()})
 	if len(e.Data) > 0 && outcome.Err == nil {
 		if h.effects[string(e.Data)] == 0 {
@@ -150,6 +187,20 @@ func (h *history) write(e persistence.CommittedEntry) {
 		}
 		h.checkOnce(e, outcome)
 	}
+}
+
+func (h *history) decideConf(e persistence.CommittedEntry) {
+	conf := &raftpb.ConfState{}
+	if err := proto.Unmarshal(e.ConfState, conf); err != nil {
+		h.w.fail("group %d: entry %d: %v", h.group, e.Index, err)
+	}
+	halves := [][]uint64{conf.GetVoters()}
+	if len(conf.GetVotersOutgoing()) > 0 {
+		halves = append(halves, conf.GetVotersOutgoing())
+		h.w.totals.Joint++
+	}
+	h.w.note(0, h.group, "members changed", e.Index, uint64(len(conf.GetVoters())))
+	h.confs = append(h.confs, decidedConf{e.Index, halves})
 }
 
 // checkOnce holds that a key takes effect once.
@@ -177,7 +228,7 @@ func (h *history) checkOnce(e persistence.CommittedEntry, o collection.Outcome) 
 // checkEnd is what must hold when everything is healed and quiet.
 func (w *world) checkEnd() {
 	for _, n := range w.nodes {
-		for _, m := range n.members {
+		for m := range n.present() {
 			m.checkCounts()
 			view, err := m.partition.View()
 			if err != nil {

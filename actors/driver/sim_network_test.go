@@ -21,7 +21,11 @@ func (n *network) send(from *node, group uint64, m *raftpb.Message) {
 	if err != nil {
 		w.fail("marshal %v: %v", m, err)
 	}
-	to := w.nodes[m.GetTo()-1]
+	to := w.home(m.GetTo())
+	if to == nil {
+		w.totals.Lost++
+		return
+	}
 	copies := 1
 	if n.lossy > w.now {
 		switch {
@@ -59,8 +63,36 @@ func (n *network) deliver(from, to *node, group uint64, data []byte) {
 		if !to.up {
 			return
 		}
-		member := to.members[group-1]
-		member.driver.Step(m)
-		member.pump()
+		if member := to.members[group-1]; member != nil {
+			member.driver.Step(m)
+			member.pump()
+		}
+	})
+}
+
+// home is the node that a replica was made for, nil when its disk was wiped.
+func (w *world) home(replica uint64) *node {
+	for _, n := range w.nodes {
+		if n.number == replica>>32 {
+			return n
+		}
+	}
+	return nil
+}
+
+// call carries something else than raft's messages; it is lost when it cannot
+// be delivered.
+func (n *network) call(from, to *node, fn func()) {
+	if n.lossy > n.w.now && n.w.chance(20) {
+		return
+	}
+	n.w.after(n.delay(), func() {
+		if to.up && !n.cut[[2]int{from.id, to.id}] {
+			to.awake(func() {
+				if to.up {
+					fn()
+				}
+			})
+		}
 	})
 }

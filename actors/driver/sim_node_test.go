@@ -3,12 +3,12 @@ package driver_test
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"slices"
 	"time"
 
 	"github.com/hivehub/waggle/actors/driver"
-	"github.com/hivehub/waggle/persistence"
 	"github.com/hivehub/waggle/persistence/disk"
 	"github.com/hivehub/waggle/persistence/nodelog"
 )
@@ -17,39 +17,73 @@ import (
 var errDisk = errors.New("input/output error")
 
 // node is one machine: a disk that outlives crashes, and a process with one
-// node log for a replica of every group.
+// node log for the replicas that live there.
 type node struct {
 	w       *world
-	id      int
+	id      int    // its place
+	number  uint64 // of the disk; never used again when that is wiped
 	disk    *disk.Mem
 	life    int // processes so far; an event of an earlier one does not happen
 	up      bool
 	paused  time.Duration    // until then the process does nothing
 	slow    time.Duration    // until then the disk is slow
 	tempo   int              // percent: how long a tick takes
-	stored  []uint64         // per group, the applied index that its store is known to hold
+	places  []place          // per group
 	pending []nodelog.Append // being written when the process ended
 
 	// of the process
 	log     *nodelog.Log
-	members []*member
-	queue   []queued // waits for the flush that runs
+	members []*member // by group; nil = none here
+	queue   []queued  // waits for the flush that runs
 	writing bool
 }
 
-// queued is an append and whose it is.
+// place is what is known of a group on a disk, also while no process runs.
+type place struct {
+	replica uint64 // 0 = none
+	stored  uint64 // applied index that its store holds
+	durable uint64 // driver.Status.Durable
+	desired desired
+	busy    bool // a replica is being made or removed by this process
+}
+
+// queued is an append and what follows when it is durable.
 type queued struct {
-	member *member
-	append driver.Append
+	append nodelog.Append
+	done   func()
 }
 
 func newNode(w *world, id int) *node {
-	return &node{w: w, id: id, disk: disk.NewMem(w.rng.Uint64()), stored: make([]uint64, w.groups), tempo: 100}
+	n := &node{w: w, id: id, disk: disk.NewMem(w.rng.Uint64()), tempo: 100}
+	n.join()
+	return n
+}
+
+// join gives the node a number, once for each disk.
+func (n *node) join() {
+	n.w.numbers++
+	n.number, n.places = n.w.numbers, make([]place, n.w.groups)
+}
+
+// present are the replicas of the process.
+func (n *node) present() iter.Seq[*member] {
+	return func(yield func(*member) bool) {
+		for _, m := range n.members {
+			if m != nil && !yield(m) {
+				return
+			}
+		}
+	}
 }
 
 // leads reports whether the process believes to lead a group.
 func (n *node) leads() bool {
-	return slices.ContainsFunc(n.members, func(m *member) bool { return m.driver.Status().Role == driver.Leader })
+	for m := range n.present() {
+		if m.driver.Status().Role == driver.Leader {
+			return true
+		}
+	}
+	return false
 }
 
 // after calls fn in this process when d has passed.
@@ -81,8 +115,11 @@ func (n *node) start() {
 		return
 	}
 	n.tick()
-	for _, m := range n.members {
+	for m := range n.present() {
 		m.start()
+	}
+	if n.w.moving {
+		n.govern()
 	}
 }
 
@@ -97,52 +134,70 @@ func (n *node) open() error {
 	if err != nil {
 		return err
 	}
-	n.log, n.members, n.queue, n.writing = log, nil, nil, false
-	if err := n.bear(); err != nil {
-		return err
+	n.log, n.members, n.queue, n.writing = log, make([]*member, n.w.groups), nil, false
+	if n.life == 1 {
+		if err := n.bear(); err != nil {
+			return err
+		}
 	}
 	if err := n.w.mutant.recover(n); err != nil {
 		return err
 	}
-	for _, h := range n.w.histories {
-		m, err := openMember(n, d, h)
-		if err != nil {
+	if err := n.sweep(); err != nil {
+		return err
+	}
+	for i, h := range n.w.histories {
+		n.places[i].busy, n.places[i].replica, n.places[i].desired = false, 0, h.desired
+		if !slices.Contains(n.log.Groups(), h.group) {
+			continue
+		}
+		if n.members[i], err = openMember(n, h); err != nil {
 			return fmt.Errorf("group %d: %w", h.group, err)
 		}
-		n.members = append(n.members, m)
 	}
 	return nil
 }
 
-// bear writes the first record of the groups that the log does not know. The
-// store of such a group is empty or newborn.
+// bear writes the first record of the groups that are born here.
 func (n *node) bear() error {
-	known := n.log.Groups()
 	var births []nodelog.Append
 	for _, h := range n.w.histories {
-		if !slices.Contains(known, h.group) {
-			a, _ := driver.Newborn(h.group, uint64(n.id), n.w.voters())
-			births = append(births, a)
+		for _, replica := range h.birth {
+			if replica>>32 == n.number {
+				a, _ := driver.Newborn(h.group, replica, h.birth)
+				births = append(births, a)
+			}
 		}
-	}
-	if len(births) == 0 {
-		return nil
 	}
 	return n.log.Write(births)
 }
 
-func (w *world) voters() []uint64 {
-	ids := make([]uint64, w.replicas)
-	for i := range ids {
-		ids[i] = uint64(i + 1)
+// storeFile is where the store of a group is whose log began at an index.
+func (n *node) storeFile(group, start uint64) string {
+	if n.w.mutant == storeBeforeSwitch {
+		start = 0
 	}
-	return ids
+	return fmt.Sprintf("store/%04d-%016d.db", group, start)
 }
 
-// newbornMeta is what the store of a newborn replica begins with.
-func (w *world) newbornMeta(group uint64) persistence.Meta {
-	_, meta := driver.Newborn(group, 1, w.voters())
-	return meta
+// sweep removes the files that the log does not name, at a start.
+func (n *node) sweep() error {
+	keep := map[string]bool{}
+	for _, group := range n.log.Groups() {
+		keep[n.storeFile(group, n.log.Group(group).Start().Index)] = true
+	}
+	names, err := n.disk.List("store")
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if name = "store/" + name; !keep[name] {
+			if err := n.disk.Remove(name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // die ends the process over an error of the disk, which is final. Any other
@@ -174,7 +229,7 @@ func (n *node) crash() {
 func (n *node) tick() {
 	took := n.w.between(95*time.Millisecond, 105*time.Millisecond) * time.Duration(n.tempo) / 100
 	n.after(took, func() {
-		for _, m := range n.members {
+		for m := range n.present() {
 			m.driver.Tick()
 			m.pump()
 		}
@@ -194,7 +249,7 @@ func (n *node) kick() {
 	n.after(n.flushTime(), func() {
 		appends := make([]nodelog.Append, len(batch))
 		for i, q := range batch {
-			appends[i] = n.w.mutant.append(q.append.Append)
+			appends[i] = n.w.mutant.append(q.append)
 		}
 		n.pending = appends
 		if err := n.log.Write(appends); err != nil {
@@ -211,9 +266,9 @@ func (n *node) kick() {
 func (n *node) flushed(batch []queued) {
 	n.writing = false
 	for _, q := range batch {
-		q.member.driver.AppendDone(q.append)
+		q.done()
 	}
-	for _, m := range n.members {
+	for m := range n.present() {
 		m.pump()
 	}
 	n.kick()

@@ -34,7 +34,8 @@ func (c *client) readLoop() {
 }
 
 func (c *client) startRead(n *node) {
-	if c.read != nil {
+	m := n.members[c.history.group-1]
+	if c.read != nil || m == nil {
 		return
 	}
 	r := &read{client: c, index: c.w.rng.IntN(pointsOf)}
@@ -51,7 +52,6 @@ func (c *client) startRead(n *node) {
 		}
 	}
 	c.w.after(c.w.between(300*time.Millisecond, 2*time.Second), end)
-	m := n.members[c.history.group-1]
 	m.read(func() {
 		if c.read == r {
 			end()

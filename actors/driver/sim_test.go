@@ -7,11 +7,13 @@ import (
 	"testing"
 )
 
-// The simulation runs whole clusters of one and three nodes in one goroutine:
+// The simulation runs whole clusters of one to five nodes in one goroutine:
 // drivers, node logs, partitions and the real state machine on disks in memory,
 // with every source of chance seeded. Nodes crash at any disk operation and
 // restart, messages are lost, doubled, reordered and late, disks are slow and
-// fail, processes stop for a while. Clients write and read, and retry with the
+// fail, processes stop for a while. Groups move between the nodes, by the loop
+// that their leaders run, replicas that are behind get images, leadership is
+// handed over, and disks are wiped. Clients write and read, and retry with the
 // same idempotency key until they know. sim_history_test.go says what is checked.
 //
 //	go test ./actors/driver -run Sim -seeds 2000        many

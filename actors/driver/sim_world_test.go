@@ -13,24 +13,35 @@ import (
 
 // plan is what a seed chooses for its run.
 type plan struct {
-	replicas, groups, clients int // clients per group
-	segmentBytes              int64
-	uncommittedBytes          uint64
-	checkpointEvery           time.Duration
-	faultEvery                time.Duration
-	duration                  time.Duration // of the faults; then everything is healed
+	nodes, groups, clients int  // clients per group
+	births                 int  // nodes with a replica of each group at birth
+	moving                 bool // replicas come and go, disks are wiped
+	cutEarly               bool // the log is cut without regard for who is behind
+	segmentBytes           int64
+	uncommittedBytes       uint64
+	checkpointEvery        time.Duration
+	faultEvery             time.Duration
+	duration               time.Duration // of the faults; then everything is healed
 }
 
 func newPlan(rng *rand.Rand) plan {
 	p := plan{
-		replicas: 1, groups: 1 + rng.IntN(3), clients: 1 + rng.IntN(3),
+		nodes: 1, births: 1, groups: 1 + rng.IntN(3), clients: 1 + rng.IntN(3),
 		segmentBytes:    8 << 10 << rng.IntN(4),
 		checkpointEvery: upTo(rng, 200*time.Millisecond, 5*time.Second),
 		faultEvery:      upTo(rng, 300*time.Millisecond, 4*time.Second),
 		duration:        upTo(rng, 5*time.Second, 25*time.Second),
 	}
-	if rng.IntN(3) > 0 {
-		p.replicas = 3
+	switch rng.IntN(6) {
+	case 0:
+	case 1, 2:
+		p.nodes, p.births, p.cutEarly = 3, 3, rng.IntN(2) == 0
+	default:
+		p.moving, p.nodes, p.cutEarly = true, 3+rng.IntN(3), rng.IntN(3) > 0
+		if rng.IntN(2) == 0 {
+			p.births = 3
+		}
+		p.groups = min(p.groups, 2)
 	}
 	if rng.IntN(4) == 0 {
 		p.uncommittedBytes = 1 << 10 // a proposal or two
@@ -52,7 +63,10 @@ type world struct {
 	events events
 	number int // of the last event made, so that equal times have an order
 
-	nodes     []*node
+	nodes     []*node         // places; a wiped one gets a new number
+	numbers   uint64          // of the last node that joined
+	serials   uint64          // of the last replica
+	lost      map[uint64]bool // replicas whose disks were wiped
 	histories []*history
 	clients   []*client
 	network   network
@@ -65,13 +79,13 @@ type world struct {
 
 func newWorld(seed uint64, m mutant) *world {
 	rng := rand.New(rand.NewPCG(seed, 1))
-	w := &world{plan: newPlan(rng), mutant: m, rng: rng}
+	w := &world{plan: newPlan(rng), mutant: m, rng: rng, lost: map[uint64]bool{}}
 	w.network = network{w: w, cut: map[[2]int]bool{}}
+	for i := range w.plan.nodes {
+		w.nodes = append(w.nodes, newNode(w, i+1))
+	}
 	for g := range w.groups {
 		w.histories = append(w.histories, newHistory(w, uint64(g+1)))
-	}
-	for i := range w.replicas {
-		w.nodes = append(w.nodes, newNode(w, i+1))
 	}
 	for g := range w.groups {
 		for i := range w.plan.clients {
@@ -83,7 +97,7 @@ func newWorld(seed uint64, m mutant) *world {
 
 // healTime is how long a healed cluster may take to finish what was begun and
 // to bring every replica to the same index.
-const healTime = 30 * time.Second
+const healTime = 60 * time.Second
 
 // run plays the plan: faults, then none, then what must hold at the end.
 func (w *world) run() {
@@ -215,6 +229,9 @@ type totals struct {
 	Crashes, TornWrites, DiskFaults, SlowDisks int
 	Partitions, Lossy, Pauses, SkewedClocks    int
 	Lost, Doubled, Late                        int
+	Moves, Wipes, Joined, Gone                 int
+	Joint, Swaps, Grown, Shrunk, Transfers     int
+	Images, BrokenImages, StaleImages          int
 }
 
 func (t *totals) add(o totals) {
