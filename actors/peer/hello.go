@@ -94,15 +94,17 @@ func (t *Transport) greet(conn net.Conn, lane Lane, other passport) error {
 	return h.check(other)
 }
 
-// welcome is the acceptor's half. A false hello is answered with the reason.
-func (t *Transport) welcome(conn net.Conn, other passport) (Lane, error) {
+// welcome is the acceptor's half. A false hello is answered with the reason; a
+// true one is registered before it is answered, so that the connection which
+// the dialler made last is the one that stays.
+func (t *Transport) welcome(conn net.Conn, other passport, register func(Lane)) error {
 	f := frameReader{r: conn, direction: opening}
 	k, body, err := f.next()
 	if err != nil {
-		return 0, fmt.Errorf("read hello: %w", err)
+		return fmt.Errorf("read hello: %w", err)
 	}
 	if k != kindHello {
-		return 0, errors.New("refusal in place of a hello")
+		return errors.New("refusal in place of a hello")
 	}
 	h, err := decodeHello(body)
 	if err == nil {
@@ -111,10 +113,11 @@ func (t *Transport) welcome(conn net.Conn, other passport) (Lane, error) {
 	w := frameWriter{conn: conn, timeout: t.knobs.handshake}
 	if err != nil {
 		w.frame(kindRefused, []byte(clipped(err.Error(), refusalBytesMax)))
-		return 0, errors.Join(err, w.flush())
+		return errors.Join(err, w.flush())
 	}
+	register(h.lane)
 	w.frame(kindHello, hello{passport: t.self, version: helloVersion, lane: h.lane}.encode())
-	return h.lane, w.flush()
+	return w.flush()
 }
 
 func clipped(s string, n int) string {

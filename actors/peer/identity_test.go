@@ -236,3 +236,26 @@ func TestParseIdentity(t *testing.T) {
 		}
 	}
 }
+
+// A peer has one connection per lane here; a new one ends the old one.
+func TestNewConnectionTakesOver(t *testing.T) {
+	ca := newAuthority(t)
+	n := startNode(t, setup{number: 1, cluster: demo, tls: ca.config(t, demo, 1, "n1"), book: &book{}, knobs: quick()})
+	config := ca.config(t, demo, 2, "n2")
+	config.NextProtos = []string{ProtocolPeer}
+	var conns [2]*tls.Conn
+	for i := range conns {
+		conns[i] = raw(t, n, config)
+		w := frameWriter{conn: conns[i], timeout: time.Second}
+		w.frame(kindHello, hello{passport: passport{demo, 2, "n2"}, version: helloVersion, lane: Bulk}.encode())
+		_ = w.flush()
+		f := frameReader{r: conns[i], direction: opening}
+		if _, _, err := f.next(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = conns[0].SetReadDeadline(time.Now().Add(5 * time.Second))
+	if _, err := conns[0].Read(make([]byte, 1)); err == nil || strings.Contains(err.Error(), "timeout") {
+		t.Fatalf("the old connection stays: %v", err)
+	}
+}

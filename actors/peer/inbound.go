@@ -79,11 +79,19 @@ func (t *Transport) admit(raw net.Conn) (*tls.Conn, *inbound, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	lane, err := t.welcome(conn, other)
+	in := &inbound{t: t, conn: conn, from: other.number}
+	err = t.welcome(conn, other, func(l Lane) {
+		in.lane = l
+		t.register(in)
+	})
+	if err == nil {
+		err = raw.SetDeadline(time.Time{})
+	}
 	if err != nil {
+		t.unregister(in)
 		return nil, nil, fmt.Errorf("%v: %w", other, err)
 	}
-	return conn, &inbound{t: t, conn: conn, from: other.number, lane: lane}, raw.SetDeadline(time.Time{})
+	return conn, in, nil
 }
 
 // refused counts a connection that was not let in and tells of it, once a
@@ -131,26 +139,35 @@ type inbound struct {
 	whole assembler
 }
 
-// serve reads frames until the connection is lost. A peer has one connection
-// per lane: a new one takes the old one's place.
-func (t *Transport) serve(in *inbound) {
-	key, raw := inboundKey{in.from, in.lane}, in.conn.NetConn()
+// register makes in the connection of its peer and lane: a new one takes the
+// old one's place.
+func (t *Transport) register(in *inbound) {
+	key := inboundKey{in.from, in.lane}
 	t.mu.Lock()
 	old := t.mu.inbound[key]
-	t.mu.inbound[key] = raw
+	t.mu.inbound[key] = in.conn.NetConn()
 	t.mu.Unlock()
 	if old != nil {
 		_ = old.Close()
 	}
+}
+
+func (t *Transport) unregister(in *inbound) {
+	key := inboundKey{in.from, in.lane}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.mu.inbound[key] == in.conn.NetConn() {
+		delete(t.mu.inbound, key)
+	}
+}
+
+// serve reads frames until the connection is lost.
+func (t *Transport) serve(in *inbound) {
 	if p := t.peer(in.from); p != nil {
 		p.seen()
 	}
 	err := in.run()
-	t.mu.Lock()
-	if t.mu.inbound[key] == raw {
-		delete(t.mu.inbound, key)
-	}
-	t.mu.Unlock()
+	t.unregister(in)
 	if t.ctx.Err() != nil {
 		return
 	}

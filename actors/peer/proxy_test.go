@@ -134,7 +134,13 @@ func (l *proxyLink) copy(to, from net.Conn, upward bool) {
 				return
 			}
 		}
-		if err != nil {
+		if err != nil { // a partition hides ends as well
+			l.mu.Lock()
+			stalled := l.mu.stalled
+			l.mu.Unlock()
+			if stalled != nil {
+				<-stalled
+			}
 			return
 		}
 	}

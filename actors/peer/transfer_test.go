@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"hash/crc32"
 	"math/rand/v2"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 func content(n int) []byte {
@@ -370,5 +373,53 @@ func TestTransferOverThrottledLink(t *testing.T) {
 	}
 	if n := a.Stats().Lanes[Bulk].Resets; n != 0 {
 		t.Fatalf("%d resets of a slow link", n)
+	}
+}
+
+// Chunks of before a reconnect come late and twice; each is written once.
+func TestTransferIgnoresRepeatedChunks(t *testing.T) {
+	a, b := pair(t, quick())
+	s := newStore()
+	b.into(s)
+	l := a.peer(2).lanes[Bulk]
+	l.tell(kindBegin, begin{id: 5, size: 30}.encode())
+	part := func(offset int64) {
+		data := content(30)[offset : offset+10]
+		c := chunk{id: 5, offset: offset, sum: crc32.Checksum(data, castagnoli)}
+		l.tell(kindChunk, append(c.appendHead(nil), data...))
+	}
+	for _, offset := range []int64{0, 20, 0, 10, 0, 20, 10} {
+		part(offset)
+	}
+	sum := xxhash.Sum64(content(30))
+	l.tell(kindEnd, end{id: 5, sum: sum}.append(nil))
+	eventually(t, "committed", func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.committed
+	})
+	if s.writes != 3 || !bytes.Equal(s.buf, content(30)) {
+		t.Fatalf("%d writes, %d bytes", s.writes, len(s.buf))
+	}
+}
+
+func TestPiecesContinue(t *testing.T) {
+	const total = SmallBytesMax + 100
+	first := append(appendPieceHead(nil, 1, total, 0), make([]byte, 100)...)
+	for name, next := range map[string][]byte{
+		"hole":           append(appendPieceHead(nil, 1, total, 101), 1),
+		"again":          first,
+		"other message":  append(appendPieceHead(nil, 2, total, 100), 1),
+		"other total":    append(appendPieceHead(nil, 1, total+1, 100), 1),
+		"more than that": append(appendPieceHead(nil, 1, total, 100), make([]byte, total)...),
+		"no bytes":       appendPieceHead(nil, 1, total, 100),
+	} {
+		var a assembler
+		if _, err := a.add(first); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.add(next); err == nil {
+			t.Errorf("%s was taken", name)
+		}
 	}
 }

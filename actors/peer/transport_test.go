@@ -221,9 +221,14 @@ func TestSilence(t *testing.T) {
 		}
 		return true
 	})
+	if d := time.Since(began); d > 8*time.Second {
+		t.Fatalf("the other lanes were reset after %v", d)
+	}
 	if err := a.Send(2, []byte("x")); !errors.Is(err, ErrNotConnected) {
 		t.Fatalf("during the partition: %v", err)
 	}
+	toA.each("", (*proxyLink).cut)
+	toB.each("", (*proxyLink).cut)
 	toA.setRefuse(false)
 	toB.setRefuse(false)
 	eventually(t, "healed", func() bool { return whole(a, b) && whole(b, a) })
@@ -345,5 +350,18 @@ func TestStart(t *testing.T) {
 	}
 	if err := n.Stop(within(t)); err != nil {
 		t.Fatalf("again: %v", err)
+	}
+}
+
+// What was written makes room again.
+func TestQueueRoomComesBack(t *testing.T) {
+	a, b := pair(t, quick())
+	for i := range uint64(100) {
+		m := say(raftpb.MsgApp, 1, 2, i)
+		m.Entries = []*raftpb.Entry{{Index: new(i + 1), Term: new(uint64(2)), Data: make([]byte, 1<<20)}}
+		a.Raft(2, 1, []*raftpb.Message{m})
+		if got := receive(t, "an append", b.rafts); got.m.GetIndex() != i {
+			t.Fatalf("append %d, want %d", got.m.GetIndex(), i)
+		}
 	}
 }
