@@ -4,6 +4,7 @@ import (
 	"context"
 	"hash/maphash"
 	"math/bits"
+	"slices"
 	"sync"
 
 	"github.com/hivehub/waggle/index/filter"
@@ -108,17 +109,20 @@ type Selected struct {
 }
 
 // Select returns the slots of among, a bitmap, that pass f. Of those slots the
-// caller must see every one until it returns; row says what is in them.
+// caller must see every one until it returns; row says what is in them. A nil
+// index knows nothing: all of them are asked.
 func (x *FilterIndex) Select(
 	ctx context.Context, f *Filter, among []uint64, row func(slot uint32) (PointID, []byte),
 ) (Selected, error) {
-	answer := x.index.Evaluate(x.expr(f), among)
-	s := Selected{Slots: answer.Maybe}
-	if answer.Doubt == nil {
-		return s, ctx.Err()
+	s, doubt := Selected{}, among
+	if x != nil {
+		answer := x.index.Evaluate(x.expr(f), among)
+		s.Slots, doubt = answer.Maybe, answer.Doubt
+	} else {
+		s.Slots = slices.Clone(among)
 	}
 	match := f.Compile()
-	for i, w := range answer.Doubt {
+	for i, w := range doubt {
 		for ; w != 0; w &= w - 1 {
 			if s.Asked++; s.Asked%1024 == 0 && ctx.Err() != nil {
 				return Selected{}, ctx.Err()

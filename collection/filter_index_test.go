@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 
@@ -70,6 +71,12 @@ func TestSelectMeansTheSameAsAScan(t *testing.T) {
 			}
 			f := randomFilter(rng, 3)
 			got := x.selects(t, f)
+			if n%10 == 0 { // and so does one that knows nothing
+				scan, err := (*FilterIndex)(nil).Select(t.Context(), f, x.seen, x.row)
+				if err != nil || !slices.Equal(scan.Slots, got.Slots) || scan.Asked != onesOf(x.seen) {
+					t.Fatalf("%s, filter %d: a scan of %d points selects otherwise, error %v", name, n, scan.Asked, err)
+				}
+			}
 			match := f.Compile()
 			for slot := range uint32(slots) {
 				id, payload := x.row(slot)

@@ -98,7 +98,7 @@ func (b *builders) step(l *liveIndex) {
 	if l.index.Waiting() > buildStep {
 		b.offer(l) // for another builder
 	}
-	if l.index.Build(buildStep) > 0 {
+	if more := l.indexPayloads(); l.index.Build(buildStep) > 0 || more {
 		b.offer(l)
 	}
 	l.built.Broadcast()

@@ -31,6 +31,8 @@ type liveIndex struct {
 	bytes   atomic.Int64 // of payloads and rows
 	keeping keeping
 
+	payloads payloadIndex
+
 	mu      sync.Mutex
 	loading bool
 	pending [][]collection.Event // entries that arrived while loading
@@ -144,7 +146,9 @@ func (l *liveIndex) insert(version uint64, rec collection.Record, add addFunc) e
 	}
 	l.slots[version] = slot
 	payload := append([]byte(nil), rec.PayloadBytes()...)
-	*l.rowForWriting(slot) = row{id: rec.ID(), payload: payload}
+	to, now := l.rowForWriting(slot), row{id: rec.ID(), payload: payload}
+	l.payloads.replace(slot, to, &now)
+	*to = now
 	l.bytes.Add(int64(len(payload)))
 	return nil
 }
@@ -176,7 +180,7 @@ func (l *liveIndex) row(slot uint32) *row {
 }
 
 // memory is what the index holds, in bytes.
-func (l *liveIndex) memory() int64 { return l.index.Bytes() + l.bytes.Load() }
+func (l *liveIndex) memory() int64 { return l.index.Bytes() + l.bytes.Load() + l.payloads.bytes() }
 
 // usable returns why the index must not be searched, or nil.
 func (l *liveIndex) usable() error {

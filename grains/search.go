@@ -14,14 +14,15 @@ func (l *liveIndex) search(ctx context.Context, q *collection.Query, vector []fl
 	if err := l.usable(); err != nil {
 		return nil, err
 	}
+	payloads := l.payloads.ready.Load() // before the view, of which it then knows every slot
 	view := l.index.View()
 	defer view.Release()
-	allow, err := l.allowed(ctx, view, q.Filter)
+	selected, err := l.allowed(ctx, payloads, view, q.Filter)
 	if err != nil {
 		return nil, err
 	}
 	found, err := view.Search(ctx, &index.Query{
-		Vector: vector, K: l.wanted(q, view), Ef: q.Ef, Exact: q.Exact, Allow: allow,
+		Vector: vector, K: l.wanted(q, view), Ef: q.Ef, Exact: q.Exact, Allow: selected.Slots,
 	}, nil)
 	if err != nil {
 		return nil, err
@@ -37,29 +38,6 @@ func (l *liveIndex) wanted(q *collection.Query, view index.View) int {
 		k++
 	}
 	return min(k, view.Len())
-}
-
-// allowed evaluates the filter over the view's rows into a bitmap of slots.
-func (l *liveIndex) allowed(ctx context.Context, view index.View, f *collection.Filter) ([]uint64, error) {
-	if f == nil {
-		return nil, nil
-	}
-	match := f.Compile()
-	slots := view.Slots()
-	bits := make([]uint64, (slots+63)/64)
-	for slot := range slots {
-		if slot%1024 == 0 && ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		if _, ok := view.Label(slot); !ok {
-			continue
-		}
-		r := l.row(slot)
-		if match.MatchesRecord(r.id, r.payload, true) {
-			bits[slot/64] |= 1 << (slot % 64)
-		}
-	}
-	return bits, nil
 }
 
 // hits turns what the index found into the answer's page.

@@ -73,6 +73,9 @@ type View interface {
 	Len() int
 	// Slots is one past the highest slot the view can contain.
 	Slots() uint32
+	// Visible is the bitmap of the 64 slots from first on, a multiple of 64,
+	// that are in the view.
+	Visible(first uint32) uint64
 	// Label returns the label of a slot and whether the slot is in the view.
 	Label(slot uint32) (label uint64, ok bool)
 	// Vector returns the vector in a slot of the view, nil for a slot that is

@@ -1,0 +1,319 @@
+package grains
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/hivehub/waggle/collection"
+	"github.com/hivehub/waggle/index"
+	"github.com/hivehub/waggle/index/hnsw"
+)
+
+// liveOf is an active collection of its own, with a graph from few points on,
+// and without builders.
+func liveOf(dim int) *liveIndex {
+	l := newLiveIndex(collection.Info{
+		Name: "c", Config: collection.Config{Vectors: []collection.VectorParams{{Size: dim, Distance: collection.Euclid}}},
+	}, func(*liveIndex) {})
+	l.index = hnsw.New(dim, index.L2, hnsw.Options{EfSearch: efSearchDefault})
+	l.loading = false
+	return l
+}
+
+// put applies an entry: points, that may replace those of given versions.
+func (l *liveIndex) put(tb testing.TB, version uint64, old []uint64, points ...collection.Point) {
+	tb.Helper()
+	events := make([]collection.Event, len(points))
+	for i, p := range points {
+		rec, err := collection.EncodeRecord(nil, p)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		events[i] = collection.Event{Kind: collection.EventUpsert, ID: p.ID, Version: version + uint64(i), Record: rec}
+		if old != nil {
+			events[i].Old = old[i]
+		}
+	}
+	l.Apply(version, events)
+	if err := l.usable(); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// build does all that builders would.
+func (l *liveIndex) build() {
+	l.wantPayloads(payloadsMin)
+	for l.indexPayloads() {
+	}
+	for l.index.Build(512) > 0 {
+	}
+}
+
+func mustFilter(tb testing.TB, text string) *collection.Filter {
+	tb.Helper()
+	f, err := collection.ParseFilter([]byte(text), collection.DefaultLimits())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return f
+}
+
+// far is the field that says how far a point is from a query.
+func far(query int) string { return fmt.Sprintf("far%d", query) }
+
+// filteredSet is a collection of points in clusters, with payloads to choose a
+// share of them by: any, or those nearest to a query or farthest from it.
+func filteredSet(tb testing.TB, n, dim, queries int) (l *liveIndex, vectors [][]float32, sorted [][]float64) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range queries {
+		vectors = append(vectors, clustered(rng, dim))
+	}
+	sorted = make([][]float64, queries)
+	l = liveOf(dim)
+	var batch []collection.Point
+	for i := range n {
+		v := clustered(rng, dim)
+		p := collection.Payload{"any": int64(rng.IntN(n)), "kind": []string{"a", "b"}[i%2]}
+		for q := range queries {
+			d := 0.0
+			for j := range v {
+				d += float64((v[j] - vectors[q][j]) * (v[j] - vectors[q][j]))
+			}
+			p[far(q)], sorted[q] = d, append(sorted[q], d)
+		}
+		if batch = append(batch, collection.Point{ID: collection.NumID(uint64(i)), Vector: v, Payload: p}); len(batch) == 1000 || i == n-1 {
+			l.put(tb, uint64(i+2-len(batch)), nil, batch...)
+			batch = batch[:0]
+		}
+	}
+	for q := range queries {
+		slices.Sort(sorted[q])
+	}
+	l.build()
+	return l, vectors, sorted
+}
+
+// clustered draws a vector near one of 30 centres.
+func clustered(rng *rand.Rand, dim int) []float32 {
+	centre := rand.New(rand.NewPCG(rng.Uint64N(30), 3))
+	v := make([]float32, dim)
+	for i := range v {
+		v[i] = float32(centre.NormFloat64() + 0.5*rng.NormFloat64())
+	}
+	return v
+}
+
+// shareOf is a filter that so many in 1,000 pass: any, those alike the query or
+// those unlike it.
+func shareOf(tb testing.TB, kind string, query, n int, sorted []float64, permille int) *collection.Filter {
+	at := n * permille / 1000
+	switch kind {
+	case "alike":
+		return mustFilter(tb, fmt.Sprintf(`{"must":{"key":"%s","range":{"lte":%v}}}`, far(query), sorted[at-1]))
+	case "unlike":
+		return mustFilter(tb, fmt.Sprintf(`{"must":{"key":"%s","range":{"gte":%v}}}`, far(query), sorted[n-at]))
+	}
+	return mustFilter(tb, fmt.Sprintf(`{"must":{"key":"any","range":{"lt":%d}}}`, at))
+}
+
+// Filters of every selectivity, alike the query, unlike it and independent of
+// it: what is selected is known without a look at a payload, recall stays, and
+// no match is missing while fewer than k are found.
+func TestFilteredQueries(t *testing.T) {
+	const n, dim, k, queries = 8_000, 24, 10, 6
+	l, vectors, sorted := filteredSet(t, n, dim, queries)
+	for _, permille := range []int{1, 5, 20, 100, 300, 600, 900, 1000} {
+		for _, kind := range []string{"any", "alike", "unlike"} {
+			found, wanted := 0, 0
+			for q, vector := range vectors {
+				f := shareOf(t, kind, q, n, sorted[q], permille)
+				matches := l.checkSelected(t, f)
+				query := &collection.Query{Filter: f, Limit: k, Exact: true}
+				truth, err := l.search(t.Context(), query, vector)
+				if err != nil || len(truth) != min(k, matches) {
+					t.Fatalf("%s, %d in 1000: %d hits of %d matches, error %v", kind, permille, len(truth), matches, err)
+				}
+				query.Exact = false
+				hits, err := l.search(t.Context(), query, vector)
+				if err != nil || len(hits) != len(truth) {
+					t.Fatalf("%s, %d in 1000: %d hits, want %d, error %v", kind, permille, len(hits), len(truth), err)
+				}
+				for _, h := range hits {
+					if slices.ContainsFunc(truth, func(w collection.Hit) bool { return w.ID == h.ID }) {
+						found++
+					}
+				}
+				wanted += len(truth)
+			}
+			if recall := float64(found) / float64(wanted); recall < 0.95 {
+				t.Errorf("%s, %d in 1000: recall %.3f", kind, permille, recall)
+			}
+		}
+	}
+}
+
+// checkSelected compares what the index selects with a scan, and returns how
+// many that are. No payload may be looked at for it.
+func (l *liveIndex) checkSelected(tb testing.TB, f *collection.Filter) (matches int) {
+	tb.Helper()
+	payloads := l.payloads.ready.Load()
+	view := l.index.View()
+	defer view.Release()
+	selected, err := l.allowed(context.Background(), payloads, view, f)
+	if err != nil || selected.Asked > 0 {
+		tb.Fatalf("%d payloads were looked at, error %v", selected.Asked, err)
+	}
+	scanned, err := l.allowed(context.Background(), nil, view, f)
+	if err != nil || scanned.Asked != view.Len() || !slices.Equal(scanned.Slots, selected.Slots) {
+		tb.Fatalf("a scan of %d payloads selects otherwise, error %v", scanned.Asked, err)
+	}
+	for slot := range view.Slots() {
+		matches += int(selected.Slots[slot/64] >> (slot % 64) & 1)
+	}
+	return matches
+}
+
+// An index that is made while points are replaced and searched misses none of
+// them, and shows no point with another's payload.
+func TestPayloadIndexIsMadeBesideWrites(t *testing.T) {
+	const n, dim, rounds = 3_000, 4, 20
+	l := liveOf(dim)
+	rng := rand.New(rand.NewPCG(5, 6))
+	versions := make([]uint64, n)
+	next := uint64(1)
+	write := func(ids []int) {
+		points, old := make([]collection.Point, len(ids)), make([]uint64, len(ids))
+		for i, id := range ids {
+			points[i] = collection.Point{
+				ID: collection.NumID(uint64(id)), Vector: []float32{rng.Float32(), rng.Float32(), 0, 0},
+				Payload: collection.Payload{"n": rng.Int64N(100), "even": id%2 == 0},
+			}
+			old[i], versions[id] = versions[id], next+uint64(i)
+		}
+		l.put(t, next, old, points...)
+		next += uint64(len(ids))
+	}
+	for i := range n / 1000 {
+		ids := make([]int, 1000)
+		for j := range ids {
+			ids[j] = 1000*i + j
+		}
+		write(ids)
+	}
+	f := mustFilter(t, `{"must":[{"key":"n","range":{"gte":20,"lt":60}},{"key":"even","match":{"value":true}}]}`)
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() { // searches, the first of which wants the index
+		for {
+			hits, err := l.search(context.Background(), &collection.Query{Filter: f, Limit: 50, WithPayload: collection.PayloadSelector{All: true}}, make([]float32, dim))
+			if err != nil || len(hits) != 50 {
+				t.Errorf("%d hits, error %v", len(hits), err)
+			}
+			for _, h := range hits {
+				if v, _ := h.Payload["n"].(int64); v < 20 || v >= 60 || h.Payload["even"] != true {
+					t.Errorf("point %s with %v", h.ID, h.Payload)
+				}
+			}
+			select {
+			case <-stop:
+				return
+			default:
+			}
+		}
+	})
+	for range 2 { // builders
+		wg.Go(func() {
+			for {
+				l.indexPayloads()
+				l.index.Build(64)
+				select {
+				case <-stop:
+					return
+				default:
+				}
+			}
+		})
+	}
+	for range rounds {
+		write(rng.Perm(n)[:100])
+	}
+	close(stop)
+	wg.Wait()
+	l.build()
+	if l.payloads.bytes() == 0 || l.memory() < l.index.Bytes()+l.payloads.bytes() {
+		t.Errorf("the index takes %d bytes of %d", l.payloads.bytes(), l.memory())
+	}
+	for range 5 {
+		write(rng.Perm(n)[:500])
+		l.build() // slots come free
+		if matches := l.checkSelected(t, f); matches < n/8 {
+			t.Errorf("%d matches", matches)
+		}
+	}
+}
+
+// A collection that is small, or never filtered, has no index of its payloads.
+func TestPayloadIndexIsMadeWhenWanted(t *testing.T) {
+	l := liveOf(2)
+	offered := 0
+	l.changed = func(*liveIndex) { offered++ }
+	points := make([]collection.Point, payloadsMin-1)
+	for i := range points {
+		points[i] = collection.Point{ID: collection.NumID(uint64(i)), Vector: []float32{0, 1}, Payload: collection.Payload{"n": int64(i)}}
+	}
+	l.put(t, 1, nil, points...)
+	check := func(f *collection.Filter, offers int, made bool) {
+		t.Helper()
+		offered = 0
+		if _, err := l.search(t.Context(), &collection.Query{Filter: f, Limit: 1}, []float32{0, 0}); err != nil {
+			t.Fatal(err)
+		}
+		for l.indexPayloads() {
+		}
+		if got := l.payloads.bytes() > 0; offered != offers || got != made {
+			t.Errorf("offered to builders %d times, want %d; there is an index: %v, want %v", offered, offers, got, made)
+		}
+	}
+	f := mustFilter(t, `{"must":{"key":"n","match":{"value":1}}}`)
+	check(f, 0, false)
+	l.put(t, 10_000, nil, collection.Point{ID: collection.NumID(10_000), Vector: []float32{0, 1}})
+	check(nil, 0, false)
+	check(f, 1, true)
+	check(f, 0, true)
+}
+
+// BenchmarkFilteredQuery compares searches with a filter: looking at every
+// payload, as before there was an index of them; with the index; and comparing
+// all that match exactly.
+func BenchmarkFilteredQuery(b *testing.B) {
+	const n, dim, queries = 60_000, 128, 8
+	l, vectors, sorted := filteredSet(b, n, dim, queries)
+	ready := l.payloads.ready.Load()
+	for _, permille := range []int{1, 10, 100, 300, 1000} {
+		for _, kind := range []string{"any", "alike", "unlike"} {
+			for _, way := range []string{"scan", "planned", "exact"} {
+				b.Run(fmt.Sprintf("%s/%d/%s", kind, permille, way), func(b *testing.B) {
+					if l.payloads.ready.Store(ready); way == "scan" {
+						l.payloads.ready.Store(nil)
+					}
+					i := 0
+					filters := make([]*collection.Filter, queries)
+					for q := range filters {
+						filters[q] = shareOf(b, kind, q, n, sorted[q], permille)
+					}
+					for b.Loop() {
+						query := &collection.Query{Filter: filters[i%queries], Limit: 10, Exact: way == "exact"}
+						if _, err := l.search(b.Context(), query, vectors[i%queries]); err != nil {
+							b.Fatal(err)
+						}
+						i++
+					}
+				})
+			}
+		}
+	}
+}
