@@ -147,7 +147,7 @@ func newborn(group uint64) (nodelog.Append, persistence.Meta) {
 }
 
 func (n *Node) storePath(group uint64) string {
-	return filepath.Join(n.options.Dir, "partitions", fmt.Sprintf("%04d.db", group))
+	return filepath.Join(n.options.Dir, "partitions", persistence.StoreFile(group, n.nodeLog.Group(group).Start().Index))
 }
 
 // startReplica opens one group and spawns its actor. What is wrong with the

@@ -259,7 +259,7 @@ func TestCorruptSystemGroup(t *testing.T) {
 	s := start(t, data)
 	s.create("c")
 	s.mustStop()
-	damage(t, filepath.Join(data, "partitions", "0000.db"), func(b []byte) []byte { return b[:len(b)/2] })
+	damage(t, filepath.Join(data, "partitions", "0000-0000000000000001.db"), func(b []byte) []byte { return b[:len(b)/2] })
 	stdout, stderr, code := run(t, bootstrapKeys, serveCommand(data).Args[1:]...)
 	lines := strings.Split(strings.TrimSpace(stderr), "\n")
 	if last := lines[len(lines)-1]; code != 1 || stdout != "" || !strings.HasPrefix(last, "waggle: read the hub's state: data_loss") {

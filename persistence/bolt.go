@@ -274,3 +274,9 @@ func (w *boltWriter) seal(c Change) []byte {
 	w.arena = appendSealed(w.arena, c.Bucket, c.Key, c.Value)
 	return w.arena[start:len(w.arena):len(w.arena)]
 }
+
+// Remove implements Store.
+func (s *boltStore) Remove() error {
+	err := errors.Join(s.Close(), os.Remove(s.path))
+	return errors.Join(err, syncDir(filepath.Dir(s.path)))
+}

@@ -177,28 +177,40 @@ func (c *boltCheck) read(id uint64) (page, error) {
 
 // freelist marks the free pages, so that no tree may use them.
 func (c *boltCheck) freelist(id uint64) error {
-	if err := c.mark(id, 1); err != nil {
-		return err
-	}
-	p, err := c.read(id)
+	ids, err := c.freelistPage(id)
 	if err != nil {
 		return err
 	}
+	return c.markFree(ids)
+}
+
+// freelistPage returns the ids of the free pages, 8 bytes each.
+func (c *boltCheck) freelistPage(id uint64) ([]byte, error) {
+	if err := c.mark(id, 1); err != nil {
+		return nil, err
+	}
+	p, err := c.read(id)
+	if err != nil {
+		return nil, err
+	}
 	if p.flags() != flagFreelist {
-		return corrupt("free list page %d has flags %#x", id, p.flags())
+		return nil, corrupt("free list page %d has flags %#x", id, p.flags())
 	}
 	ids, n := p[pageHeader:], uint64(p.count())
 	if n == 0xFFFF { // the count did not fit
 		ids, n = ids[8:], binary.LittleEndian.Uint64(ids)
 	}
 	if n > uint64(len(ids)/8) {
-		return corrupt("free list of %d pages in %d bytes", n, len(ids))
+		return nil, corrupt("free list of %d pages in %d bytes", n, len(ids))
 	}
-	for ; n > 0; n-- {
+	return ids[:8*n], nil
+}
+
+func (c *boltCheck) markFree(ids []byte) error {
+	for ; len(ids) > 0; ids = ids[8:] {
 		if err := c.mark(binary.LittleEndian.Uint64(ids), 1); err != nil {
 			return err
 		}
-		ids = ids[8:]
 	}
 	return nil
 }

@@ -325,8 +325,8 @@ func TestBoltDamageWhileOpen(t *testing.T) {
 				t.Error("a corrupt partition begins a checkpoint")
 			}
 			before.Close()
-			if at, _ := p.Applied(); at != p.store.Meta().Applied {
-				t.Errorf("applied %d after the damage, store at %d", at, p.store.Meta().Applied)
+			if at, _ := p.Applied(); at != p.base.Load().store.Meta().Applied {
+				t.Errorf("applied %d after the damage, store at %d", at, p.base.Load().store.Meta().Applied)
 			}
 			mustClose(t, p)
 			// The lock is free again, and the next open says what is wrong.

@@ -157,3 +157,12 @@ func (v memView) Scan(bucket byte, from, to []byte, fn func(key, value []byte) b
 	}
 	return nil
 }
+
+// Remove implements Store.
+func (s *memStore) Remove() error {
+	_ = s.Close()
+	if err := s.disk.Remove(s.name); err != nil {
+		return err
+	}
+	return s.disk.SyncDir(path.Dir(s.name))
+}

@@ -129,8 +129,8 @@ func (o *oracle) checkpoint(t *rapid.T) {
 		}
 	default:
 		at := o.running.Finish()
-		if o.p.store.Meta().Applied != at {
-			t.Fatalf("finished at %d, store at %d", at, o.p.store.Meta().Applied)
+		if o.p.base.Load().store.Meta().Applied != at {
+			t.Fatalf("finished at %d, store at %d", at, o.p.base.Load().store.Meta().Applied)
 		}
 		o.running = nil
 	}

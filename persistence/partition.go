@@ -24,14 +24,14 @@ type PartitionOptions struct {
 }
 
 // Partition is one replica's state: what its log entries made of an empty
-// store. One goroutine calls Apply, BeginCheckpoint and Finish; one, perhaps
-// another, writes the checkpoint; any goroutine may call the rest.
+// store. One goroutine calls Apply, BeginCheckpoint, Finish and SwitchStore;
+// one, perhaps another, writes the checkpoint; any goroutine may call the rest.
 type Partition struct {
-	store   Store
+	base    atomic.Pointer[base] // replaced by SwitchStore, under mu
 	machine collection.StateMachine
 
-	err        atomic.Pointer[error] // what stopped it; final
 	deltaBytes atomic.Int64
+	imaging    atomic.Bool // an image is open
 
 	// published is a view's delta, or nil when the next view has to make it:
 	// a copy is cheap, but the writes after it pay for the nodes it shares.
@@ -59,15 +59,16 @@ func OpenPartition(store Store, m collection.StateMachine, o PartitionOptions) (
 		}
 	}
 	meta := store.Meta()
-	return &Partition{
-		store:   store,
+	p := &Partition{
 		machine: m,
 		active:  new(delta),
 		meta:    meta,
 		digest:  digestOf(meta.Digest),
 		sinks:   map[uint64]Sink{},
 		newest:  map[uint64]uint64{},
-	}, nil
+	}
+	p.base.Store(newBase(store))
+	return p, nil
 }
 
 // Apply runs the state machine on entries, in order, and returns an outcome
@@ -107,7 +108,7 @@ func (p *Partition) applyOne(tx *txn, e CommittedEntry) collection.Outcome {
 	case len(e.Data) > 0:
 		out = tx.run(collection.Entry{Index: e.Index, Data: e.Data})
 		if err := tx.err; err != nil {
-			p.err.CompareAndSwap(nil, &err)
+			p.base.Load().stop(err)
 			return out
 		}
 	}
@@ -158,7 +159,7 @@ func (p *Partition) Recount() ([16]byte, error) {
 		}
 	}
 	if kept := view.delta.digest; sum != kept {
-		return sum.bytes(), p.fail(corrupt("digest %x at %d, recounted %x", kept.bytes(), view.delta.applied, sum.bytes()))
+		return sum.bytes(), view.base.fail(corrupt("digest %x at %d, recounted %x", kept.bytes(), view.delta.applied, sum.bytes()))
 	}
 	return sum.bytes(), nil
 }
@@ -177,21 +178,8 @@ func (p *Partition) bytes() int64 {
 
 // Err returns the error that stopped the partition, or nil: DataLoss, once
 // anything has met corrupt bytes. Apply and View return it too.
-func (p *Partition) Err() error {
-	if err := p.err.Load(); err != nil {
-		return *err
-	}
-	return nil
-}
+func (p *Partition) Err() error { return p.base.Load().Err() }
 
-// fail stops the partition when err is DataLoss, and returns err.
-func (p *Partition) fail(err error) error {
-	if collection.CodeOf(err) == collection.DataLoss {
-		p.err.CompareAndSwap(nil, &err)
-	}
-	return err
-}
-
-// Close closes the store; it waits for open views. What is only in the delta
-// is in the log.
-func (p *Partition) Close() error { return p.store.Close() }
+// Close closes the store; it waits for open views and an open image. What is
+// only in the delta is in the log.
+func (p *Partition) Close() error { return p.base.Load().store.Close() }

@@ -20,8 +20,13 @@ type Store interface {
 	Commit(m Meta, changes iter.Seq[Change]) error
 	// Meta returns what the last commit recorded; the zero Meta before the first.
 	Meta() Meta
-	// Close waits for open views.
+	// Image returns a stable copy of the last commit's state, for another
+	// replica, which the caller closes. A commit never waits for it.
+	Image() (*Image, error)
+	// Close waits for open views and images.
 	Close() error
+	// Remove closes the store, of which no view is open, and deletes its file.
+	Remove() error
 }
 
 // Change is one key's new value; a nil Value deletes the key.

@@ -20,7 +20,7 @@ func (p *Partition) Subscribe(collectionID uint64, sink Sink) (collection.View, 
 		return nil, collection.Errorf(collection.AlreadyExists, "collection %d has a subscriber", collectionID)
 	}
 	// No checkpoint can begin now, so the store is not ahead of the snapshot.
-	v, err := p.over(p.currentLocked())
+	v, err := p.currentLocked().view()
 	if err != nil {
 		return nil, err
 	}

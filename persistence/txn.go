@@ -113,7 +113,7 @@ func (t *txn) Scan(bucket byte, from, to []byte, fn func(key, value []byte) bool
 
 func (t *txn) storeView() (collection.View, error) {
 	if t.store == nil {
-		view, err := t.p.store.View()
+		view, err := t.p.base.Load().store.View()
 		if err != nil {
 			return nil, t.failed(err)
 		}

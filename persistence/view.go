@@ -8,6 +8,7 @@ import (
 
 // snapshot is the delta of one applied index. It does not change.
 type snapshot struct {
+	base           *base
 	active, frozen *delta
 	applied        uint64
 	digest         digest
@@ -27,7 +28,7 @@ func (p *Partition) publish() {
 
 // snapshot copies the delta. The caller holds mu.
 func (p *Partition) snapshot() *snapshot {
-	return &snapshot{active: p.active.copy(), frozen: p.frozen, applied: p.meta.Applied, digest: p.digest}
+	return &snapshot{base: p.base.Load(), active: p.active.copy(), frozen: p.frozen, applied: p.meta.Applied, digest: p.digest}
 }
 
 // current returns the published snapshot, publishing it when there is none.
@@ -51,9 +52,10 @@ func (p *Partition) currentLocked() *snapshot {
 
 // view is the layers of one applied index. Goroutines may share it.
 type view struct {
-	p     *Partition
-	delta *snapshot
-	store collection.View
+	base   *base
+	delta  *snapshot
+	store  collection.View
+	closed atomic.Bool
 }
 
 // View returns the state after the last Apply that has returned, or a later
@@ -68,7 +70,14 @@ func (p *Partition) View() (collection.View, error) {
 
 func (p *Partition) view() (*view, error) {
 	for {
-		v, err := p.over(p.current())
+		s := p.current()
+		v, err := s.view()
+		if s.base != p.base.Load() { // the partition switched to another store
+			if err == nil {
+				v.Close()
+			}
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -81,26 +90,35 @@ func (p *Partition) view() (*view, error) {
 	}
 }
 
-// over lays s over the store as it is now.
-func (p *Partition) over(s *snapshot) (*view, error) {
-	if err := p.Err(); err != nil {
+// view lays s over its store as that is now.
+func (s *snapshot) view() (*view, error) {
+	if err := s.base.Err(); err != nil {
 		return nil, err
+	}
+	if !s.base.acquire() {
+		return nil, errClosed()
 	}
 	if !s.used.Load() {
 		s.used.Store(true)
 	}
-	store, err := p.store.View()
+	store, err := s.base.store.View()
 	if err != nil {
-		return nil, p.fail(err)
+		s.base.release()
+		return nil, s.base.fail(err)
 	}
-	return &view{p: p, delta: s, store: store}, nil
+	return &view{base: s.base, delta: s, store: store}, nil
 }
 
 // AppliedIndex implements collection.View.
 func (v *view) AppliedIndex() uint64 { return v.delta.applied }
 
 // Close implements collection.View.
-func (v *view) Close() { v.store.Close() }
+func (v *view) Close() {
+	if v.closed.CompareAndSwap(false, true) {
+		v.store.Close()
+		v.base.release()
+	}
+}
 
 // Get implements collection.Reader.
 func (v *view) Get(bucket byte, key []byte) ([]byte, error) {
@@ -113,10 +131,10 @@ func (v *view) Get(bucket byte, key []byte) ([]byte, error) {
 		}
 	}
 	value, err := v.store.Get(bucket, key)
-	return value, v.p.fail(err)
+	return value, v.base.fail(err)
 }
 
 // Scan implements collection.Reader.
 func (v *view) Scan(bucket byte, from, to []byte, fn func(key, value []byte) bool) error {
-	return v.p.fail(scanMerged(v.delta.active, v.delta.frozen, v.store, bucket, from, to, fn))
+	return v.base.fail(scanMerged(v.delta.active, v.delta.frozen, v.store, bucket, from, to, fn))
 }
