@@ -36,6 +36,22 @@
 // all little-endian except the digest, whose 128-bit number is big-endian;
 // conf state is n bytes of a marshalled raftpb.ConfState.
 //
+// The file is named by the group and the index at which its log started on this
+// node (StoreFile), so that the log's record of a start is what switches from
+// one store to another.
+//
+// # The image of a bbolt store
+//
+// An image is a copy of the file under an open read transaction, with two meta
+// pages made of what the transaction knows, and with zeros in the pages that
+// were free, because those may be written meanwhile:
+//
+//	store | crc u32 of each 64 KB of it (the last may be shorter) | "WGLIMGB1" | bytes of the store u64 | crc u32
+//
+// Checksums are CRC32C; the last is of everything between the store and itself.
+// What takes an image in trusts neither them nor the sender: it also walks all
+// pages, checks every value, and counts the digest anew.
+//
 // # The image of the memory store
 //
 // The simulation's store keeps everything in memory and writes it out whole,
