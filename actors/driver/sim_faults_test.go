@@ -16,7 +16,7 @@ func (w *world) nemesis() {
 		}
 		faults := []func(*node){(*node).crash, (*node).failDisk, (*node).failDisk, (*node).slowDisk, (*node).pause, (*node).skewClock, powerCut}
 		if w.plan.nodes > 1 {
-			faults = append(faults, isolate, isolate, lossy, handOver)
+			faults = append(faults, isolate, isolate, lossy, handOver, reset)
 		}
 		if w.moving {
 			faults = append(faults, rebalance, rebalance, rebalance, rebalance, wipe, wipe)

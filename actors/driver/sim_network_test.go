@@ -53,6 +53,7 @@ func (n *network) delay() time.Duration {
 func (n *network) deliver(from, to *node, group uint64, data []byte) {
 	if !to.up || n.cut[[2]int{from.id, to.id}] {
 		n.w.totals.Lost++
+		n.noticeLoss(from, to, group)
 		return
 	}
 	to.awake(func() {
@@ -68,6 +69,44 @@ func (n *network) deliver(from, to *node, group uint64, data []byte) {
 			member.pump()
 		}
 	})
+}
+
+// noticeLoss tells the sender now and then that nobody is there.
+func (n *network) noticeLoss(from, to *node, group uint64) {
+	if !from.up || from.paused > n.w.now || !n.w.chance(10) {
+		return
+	}
+	if m, p := from.members[group-1], to.places[group-1]; m != nil && p.replica != 0 {
+		m.driver.Unreachable(p.replica)
+		m.pump()
+	}
+}
+
+// reset is the loss of a node's connections, by its end or for nothing: who
+// followed it forgets it, and one or the other campaigns.
+func reset(lost *node) {
+	w := lost.w
+	for _, n := range w.nodes {
+		for m := range n.present() {
+			if s := m.driver.Status(); n == lost || s.Leader>>32 != lost.number || w.chance(20) {
+				continue
+			}
+			n.after(w.between(0, 50*time.Millisecond), func() {
+				if m.gone {
+					return
+				}
+				w.totals.Forgotten++
+				m.driver.ForgetLeader()
+				m.pump()
+				n.after(w.between(0, 300*time.Millisecond), func() {
+					if !m.gone && m.driver.Status().Leader == 0 {
+						m.driver.Campaign()
+						m.pump()
+					}
+				})
+			})
+		}
+	}
 }
 
 // home is the node that a replica was made for, nil when its disk was wiped.

@@ -222,6 +222,9 @@ func (n *node) crash() {
 	n.paused = 0
 	n.disk.Crash()
 	n.log, n.members, n.queue = nil, nil, nil
+	if n.w.chance(50) {
+		reset(n)
+	}
 	n.w.after(n.w.between(50*time.Millisecond, 3*time.Second), n.start)
 }
 

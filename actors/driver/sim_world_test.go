@@ -232,6 +232,7 @@ type totals struct {
 	Moves, Wipes, Joined, Gone                 int
 	Joint, Swaps, Grown, Shrunk, Transfers     int
 	Images, BrokenImages, StaleImages          int
+	Forgotten                                  int
 }
 
 func (t *totals) add(o totals) {
