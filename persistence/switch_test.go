@@ -181,12 +181,11 @@ func TestSwitchCrashAtEveryOperation(t *testing.T) {
 	source := aheadPartition(t, must(OpenMem(disk.NewMem(1), "source"))(t))
 	i := must(source.Image())(t)
 	image, meta := readImage(t, i), i.Meta()
-	oldDigest := [16]byte{}
 	for n, done := 1, false; !done; n++ {
 		for seed := range uint64(6) {
 			d := disk.NewMem(seed)
 			log, p := switchBefore(t, d)
-			oldDigest = p.Digest()
+			oldDigest := p.Digest()
 			d.FailAt(n, errStopped)
 			switched := switchRun(d, log, p, image)
 			d.FailAt(0, nil)
