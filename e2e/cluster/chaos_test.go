@@ -29,8 +29,9 @@ func TestChaos(t *testing.T) {
 	found := newFindings()
 	o := fleetOptions{nodes: 3, smallDisk: asRoot()}
 	if *single {
-		o = fleetOptions{nodes: 1}
-	} else if !o.smallDisk {
+		o.nodes = 1
+	}
+	if !o.smallDisk {
 		fmt.Println("NOT ROOT: no small disks can be mounted, so no disk will be full")
 	}
 	f := newFleet(t, found, o)
@@ -66,7 +67,7 @@ func (n *nemesis) among(t *testing.T) (all []*kind) {
 	for _, k := range kinds {
 		switch {
 		case *only != "" && !slices.Contains(strings.Split(*only, ","), k.name):
-		case *single && k.name != "kill -9" && k.name != "SIGSTOP":
+		case *single && (k.class != processes || k.destroys()):
 		case k.can != nil && !k.can(n):
 			t.Logf("%s cannot be made here", k.name)
 		default:

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -12,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -20,7 +22,7 @@ var (
 	seedFlag = flag.Uint64("seed", 0, "seed of faults and operations; 0 = drawn")
 	chaos    = flag.Bool("chaos", false, "run TestChaos, which takes its time")
 	faults   = flag.Int("faults", 60, "how many faults TestChaos makes")
-	limit    = flag.Duration("limit", 8*time.Minute, "how long TestChaos may make faults")
+	limit    = flag.Duration("limit", 7*time.Minute, "how long TestChaos may make faults")
 	only     = flag.String("only", "", "the kinds of fault to make, separated by commas; empty = all")
 	netns    = flag.Bool("netns", false, "one network namespace a node, and nft rules instead of proxies (root)")
 	figures  = flag.Bool("figures", false, "run TestFigures, which takes its time")
@@ -113,13 +115,17 @@ func workDir(t testing.TB) string {
 
 // freePort finds a TCP port on host that nobody listens on. It is below the
 // range from which the kernel draws ports of outgoing connections, so that
-// nobody takes it while its owner is down.
+// nobody takes it while its owner is down. Another network namespace's host is
+// its owner's alone.
 func freePort(host string) int {
 	for {
 		port := 16000 + rand.IntN(16000)
 		l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
 		if err == nil {
 			_ = l.Close()
+			return port
+		}
+		if errors.Is(err, syscall.EADDRNOTAVAIL) {
 			return port
 		}
 	}

@@ -15,6 +15,7 @@ type fault struct {
 	on      []*node       // whom it hits; the first is the one it is about
 	after   time.Duration // since the round began
 	lasts   time.Duration
+	draw    int           // a random number below a million, for what else there is to draw
 	began   time.Duration // since the run began
 	ended   time.Duration
 	remarks string
@@ -116,7 +117,7 @@ func (n *nemesis) plan(among []*kind, count int) (round []*fault) {
 		}
 		k := n.deck[0]
 		n.deck = n.deck[1:]
-		f := &fault{kind: k, after: time.Duration(n.rng.IntN(4000)) * time.Millisecond}
+		f := &fault{kind: k, after: time.Duration(n.rng.IntN(4000)) * time.Millisecond, draw: n.rng.IntN(1e6)}
 		f.lasts = k.least + time.Duration(n.rng.Int64N(int64(k.most-k.least)+1))
 		for _, i := range n.rng.Perm(len(n.fleet.nodes)) {
 			f.on = append(f.on, n.fleet.nodes[i])
@@ -336,6 +337,9 @@ func (n *nemesis) fillDisk(f *fault) error {
 	}
 	if p := node.process(); !wait(time.Second, p.exited) {
 		f.remarks = "it ended: " + p.cmd.ProcessState.String()
+		if code := p.cmd.ProcessState.ExitCode(); code != 1 { // 2 would be a panic
+			n.found.add("%s ended with code %d because of a full disk:\n%s", node.name, code, tail(node.log, 3000))
+		}
 		return node.member("")
 	}
 	node.end(false)
@@ -367,8 +371,8 @@ func (n *nemesis) wipeNode(f *fault) error {
 // lane. TLS notices, so the node sees a connection that fails in the middle.
 func (n *nemesis) corruptImage(f *fault) error {
 	var taken []func() bool
-	for _, other := range f.on[1:] {
-		after := 2000 + rand.IntN(100_000)
+	for i, other := range f.on[1:] {
+		after := 2000 + f.draw*(i+1)%100_000
 		taken = append(taken, n.fleet.net.(*fabric).flip(laneBulk, other.name, f.on[0].name, after))
 	}
 	defer func() {
