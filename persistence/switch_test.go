@@ -62,6 +62,7 @@ func testSwitch(t *testing.T, openOld, openNew func() (Store, error)) {
 	if !ok {
 		t.Fatal("no checkpoint")
 	}
+	apply(p, script(sput(2, "d", "after the checkpoint began")))
 	if err := p.SwitchStore(openNew); err != nil {
 		t.Fatal(err)
 	}
