@@ -21,11 +21,15 @@ func (x *Index) Build(limit int) int {
 	w := walkers.Get().(*walker)
 	defer walkers.Put(w)
 	defer runtime.KeepAlive(x) // its slabs are not the collector's
-	if x.leaving.Load() >= max(sweepLeast, x.vectors.Load()/sweepShare) && x.sweep(w, limit) {
+	swept, more := x.sweep(w, limit)
+	if swept {
 		return limit
 	}
 	for n := range limit {
 		slot, v, ok := x.next()
+		if !ok && n == 0 && more {
+			return 1
+		}
 		if !ok {
 			return n
 		}

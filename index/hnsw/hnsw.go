@@ -98,6 +98,10 @@ type Index struct {
 		tail    []uint32 // published, and from the first that is not yet in the graph on
 		taken   int      // of the tail, by builders
 		removed []uint32 // published
+		look    int      // how many of them, from the first on, are to be looked at
+		oldest  uint64   // view when they were
+		unsure  bool     // one that waited to be linked was among them
+		unseen  []uint32 // vertices that were among them and that no view sees: the next pass takes them out
 		free    []uint32 // out of the graph, for the writer
 	}
 }
@@ -162,6 +166,7 @@ func (x *Index) Publish() {
 	x.flat.Publish()
 	x.mu.tail = append(x.mu.tail, x.added...)
 	x.mu.removed = append(x.mu.removed, x.removed...)
+	x.mu.look = len(x.mu.removed)
 	x.leaving.Add(int64(len(x.removed)))
 	x.vectors.Add(int64(len(x.added) - len(x.removed)))
 	x.added, x.removed = x.added[:0], x.removed[:0]

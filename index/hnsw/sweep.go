@@ -7,9 +7,10 @@ import (
 )
 
 const (
-	sweepLeast = 64 // vertices worth a pass, and
-	sweepShare = 16 // one in how many of all of them
-	sweepStep  = 32 // lists looked at in the time it takes to link a vertex, about
+	sweepLeast = 64   // vertices worth a pass, and
+	sweepShare = 16   // one in how many of all of them
+	sweepStep  = 32   // lists looked at in the time it takes to link a vertex, about
+	sweepLook  = 4096 // removed slots looked at in the time of a few
 )
 
 // pass is a sweep under way: one pass over all lists, which replaces each link
@@ -21,15 +22,18 @@ type pass struct {
 
 // sweep takes removed vertices out of the graph once there are enough of them
 // that no view sees. It works for about as long as it takes to link limit
-// vertices, and reports whether there was work for it.
-func (x *Index) sweep(w *walker, limit int) bool {
-	if !x.sweeping.TryLock() {
-		return false
+// vertices, and reports whether there was work for it, or else may be at the
+// next try.
+func (x *Index) sweep(w *walker, limit int) (done, again bool) {
+	if x.leaving.Load() < x.sweepWorth() || !x.sweeping.TryLock() {
+		return false, false
 	}
 	defer x.sweeping.Unlock()
 	p := &x.pass
-	if len(p.leavers) == 0 && !x.beginPass() {
-		return false
+	if len(p.leavers) == 0 {
+		if begun, more := x.beginPass(); !begun {
+			return false, more
+		}
 	}
 	v := x.flat.Pin()
 	defer v.Release()
@@ -43,43 +47,66 @@ func (x *Index) sweep(w *walker, limit int) bool {
 	if p.next == p.end {
 		x.endPass(w, v)
 	}
-	return true
+	return true, false
 }
 
-// beginPass takes from the removed ones the vertices that no view sees, if they
-// are enough, and flags them. It also frees what was removed before it became a
-// vertex.
-func (x *Index) beginPass() bool {
+// beginPass takes the removed vertices that no view sees, if they are enough,
+// and flags them. If they are not, it reports whether there are more to look at:
+// it looks at some of the removed ones at a time, most of which may be waiting
+// to be linked, or be seen by a view for long.
+//
+// Looking at all of them before each step, and a pass for each few that leave,
+// once took longer than the build beside which points were deleted.
+func (x *Index) beginPass() (begun, more bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	m, v := x.memory.Load(), x.flat.Pin()
 	defer v.Release()
-	oldest := x.flat.Oldest()
-	var rest, leavers []uint32
-	for _, slot := range x.mu.removed {
-		switch p := m.place(slot); {
-		case p.is(dropped):
-			x.mu.free = append(x.mu.free, slot)
-			x.leaving.Add(-1)
-		case p.is(linked) && v.RemovedBy(slot, oldest):
-			leavers = append(leavers, slot)
-		default:
-			rest = append(rest, slot)
-		}
+	if oldest := x.flat.Oldest(); oldest != x.mu.oldest {
+		x.mu.oldest, x.mu.look = oldest, len(x.mu.removed)
 	}
-	if len(leavers) < sweepLeast {
-		x.mu.removed = append(rest, leavers...)
-		return false
+	x.trim()
+	if x.mu.unsure && len(x.mu.tail) == 0 { // what waited is a vertex now, or never will be
+		x.mu.unsure, x.mu.look = false, len(x.mu.removed)
 	}
-	x.mu.removed = rest
-	x.gone.Add(int64(len(leavers)))
-	for _, slot := range leavers {
+	x.sort(m, v, min(x.mu.look, sweepLook))
+	if int64(len(x.mu.unseen)) < x.sweepWorth() {
+		return false, x.mu.look > 0
+	}
+	x.gone.Add(int64(len(x.mu.unseen)))
+	for _, slot := range x.mu.unseen {
 		m.mark(slot, gone)
 	}
 	// A vertex that is not published yet begins to link after the flags: next
 	// takes the lock that is held here.
-	x.pass = pass{leavers: leavers, end: v.Slots()}
-	return true
+	x.pass = pass{leavers: x.mu.unseen, end: v.Slots()}
+	x.mu.unseen = nil
+	return true, false
+}
+
+// sort looks at the removed slots longest not looked at. It frees what was
+// removed before it became a vertex, and sets vertices that no view sees apart.
+func (x *Index) sort(m *memory, v *flat.View, n int) {
+	some := x.mu.removed[:n]
+	x.mu.removed, x.mu.look = x.mu.removed[n:], x.mu.look-n
+	for _, slot := range some {
+		switch p := m.place(slot); {
+		case p.is(dropped):
+			x.mu.free = append(x.mu.free, slot)
+			x.leaving.Add(-1)
+		case p.is(linked) && v.RemovedBy(slot, x.mu.oldest):
+			x.mu.unseen = append(x.mu.unseen, slot)
+		default:
+			x.mu.removed = append(x.mu.removed, slot)
+			x.mu.unsure = x.mu.unsure || !p.is(linked)
+		}
+	}
+}
+
+// sweepWorth is how many vertices have to leave for a pass over all of them to
+// be worth it.
+func (x *Index) sweepWorth() int64 {
+	return max(sweepLeast, (x.vectors.Load()+x.leaving.Load())/sweepShare)
 }
 
 // endPass frees the vertices that nothing links to any more.

@@ -5,9 +5,11 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/hivehub/waggle/index"
 )
@@ -268,5 +270,79 @@ func TestPointsReplacedUnderReadersAndBuilders(t *testing.T) {
 	done.Store(true)
 	others.Wait()
 	buildAll(x, 2)
+	checkGraph(t, x)
+}
+
+// BenchmarkBuildBesideDeletes builds a graph while half of what it is built of
+// is removed, in random order, both what waits and what is in the graph. It
+// reports how many times as long as the build of all of them that takes.
+func BenchmarkBuildBesideDeletes(b *testing.B) {
+	for _, n := range []int{20_000, 100_000} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			const dim = 16
+			r := rand.New(rand.NewPCG(1, 2))
+			vectors := gaussians(r, n, dim, 40)
+			build := func(removes int) time.Duration {
+				x := New(dim, index.L2, Options{EfConstruction: 40})
+				fill(b, x, vectors)
+				order := r.Perm(n)
+				begun := time.Now()
+				for more := true; more; more = x.Build(128) > 0 {
+					for range min(removes, len(order)-n/2) {
+						x.Remove(uint32(order[0]))
+						order = order[1:]
+					}
+					x.Publish()
+				}
+				return time.Since(begun)
+			}
+			var plain, beside time.Duration
+			for b.Loop() {
+				plain += build(0)
+				beside += build(n / 10)
+			}
+			b.ReportMetric(beside.Seconds()/plain.Seconds(), "of-build")
+		})
+	}
+}
+
+// A pass over the graph is not begun for a few, however many are removed that
+// are not in the graph yet, or still seen; and a step of the builders looks at
+// some of the removed only.
+func TestSweepWaitsForItsWorth(t *testing.T) {
+	const linkedFirst, n = 1000, 40_000
+	r := rand.New(rand.NewPCG(1, 2))
+	vectors := gaussians(r, n, 4, 3)
+	x := New(4, index.L2, small)
+	fill(t, x, vectors[:linkedFirst])
+	buildAll(x, 1)
+	for i, v := range vectors[linkedFirst:] {
+		if _, err := x.Add(uint64(linkedFirst+i), v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for slot := range uint32(n / 2) { // 1,000 of them in the graph
+		x.Remove(slot)
+	}
+	x.Publish()
+	if x.leaving.Load() != n/2 || x.Waiting() != n-linkedFirst {
+		t.Fatalf("%d are leaving, %d wait", x.leaving.Load(), x.Waiting())
+	}
+	for looked := 0; looked < n/2; looked += sweepLook {
+		before := x.mu.look
+		if begun, _ := x.beginPass(); begun {
+			t.Fatalf("a pass over %d for %d", n, len(x.pass.leavers))
+		}
+		if x.mu.look < before-sweepLook {
+			t.Fatalf("looked at %d", before-x.mu.look)
+		}
+	}
+	if begun, more := x.beginPass(); begun || more || len(x.mu.unseen) != linkedFirst {
+		t.Fatalf("begun %v, more %v, %d unseen", begun, more, len(x.mu.unseen))
+	}
+	buildAll(x, 2)
+	if got := x.leaving.Load(); got >= x.sweepWorth() || x.Waiting() > 0 {
+		t.Errorf("%d are still leaving, %d wait", got, x.Waiting())
+	}
 	checkGraph(t, x)
 }
