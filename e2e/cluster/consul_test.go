@@ -40,27 +40,36 @@ func startConsul(t testing.TB, dir, host string) *consul {
 	}
 	c := &consul{bin: bin, dir: filepath.Join(dir, "consul"), log: filepath.Join(dir, "consul.log"), host: host, port: freePorts(host, 3)}
 	c.address = net.JoinHostPort(host, strconv.Itoa(c.port))
-	if err := c.start(); err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(func() {
-		c.kill()
+		if p := c.process(); p != nil {
+			p.kill()
+		}
 		if t.Failed() {
 			t.Logf("log of Consul:\n%s", tail(c.log, 1500))
 		}
 	})
+	if err := c.start(); err != nil {
+		t.Fatal(err)
+	}
 	return c
 }
 
-// freePorts finds n free ports in a row and returns the first.
+// freePorts finds n ports in a row that are free for TCP and UDP, and returns
+// the first.
 func freePorts(host string, n int) int {
 	for {
 		first := freePort(host)
 		ok := true
 		for i := first; i < first+n && ok; i++ {
-			l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(i)))
+			address := net.JoinHostPort(host, strconv.Itoa(i))
+			l, err := net.Listen("tcp", address)
+			if ok = err == nil; !ok {
+				break
+			}
+			_ = l.Close()
+			u, err := net.ListenPacket("udp", address)
 			if ok = err == nil; ok {
-				_ = l.Close()
+				_ = u.Close()
 			}
 		}
 		if ok {
@@ -76,6 +85,9 @@ func (c *consul) start() error {
 	}
 	return poll(30*time.Second, func() error {
 		a, err := call{method: "GET", url: "http://" + c.address + "/v1/status/leader"}.do()
+		if !c.process().alive() {
+			return fmt.Errorf("Consul ended: %v", c.process().cmd.ProcessState)
+		}
 		if err != nil {
 			return fmt.Errorf("ask Consul for its leader: %w", err)
 		}
@@ -88,7 +100,7 @@ func (c *consul) start() error {
 
 func (c *consul) spawn() error {
 	cmd := exec.Command(c.bin, "agent", "-server", "-bootstrap-expect=1", "-data-dir="+c.dir, "-node=consul",
-		"-disable-host-node-id", "-bind="+c.host, "-client="+c.host, "-http-port="+strconv.Itoa(c.port), "-dns-port=-1", "-grpc-port=-1",
+		"-disable-host-node-id", "-bind="+c.host, "-client="+c.host, "-http-port="+strconv.Itoa(c.port), "-dns-port=-1", "-grpc-port=-1", "-grpc-tls-port=-1",
 		"-server-port="+strconv.Itoa(c.port+1), "-serf-lan-port="+strconv.Itoa(c.port+2), "-serf-wan-port=-1", "-log-level=warn",
 		"-hcl", "disable_update_check=true  ui_config{enabled=false}  performance{raft_multiplier=1}  connect{enabled=false}")
 	p, err := launch(cmd, c.log)

@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// process is one running program whose standard error goes to a file.
+// process is one running program whose output goes to a file, but for the
+// first line of its standard output.
 type process struct {
 	cmd    *exec.Cmd
 	first  chan string   // the first line of standard output, once; "" when it ended without
@@ -27,15 +28,16 @@ func launch(cmd *exec.Cmd, logPath string) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer log.Close()
 	fmt.Fprintf(log, "--- %s %q\n", time.Now().Format("15:04:05.000"), cmd.Args)
 	cmd.Stderr = log
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
+		_ = log.Close()
 		return nil, err
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
+		_ = log.Close()
 		return nil, err
 	}
 	p := &process{cmd: cmd, first: make(chan string, 1), exited: make(chan struct{})}
@@ -43,8 +45,10 @@ func launch(cmd *exec.Cmd, logPath string) (*process, error) {
 		r := bufio.NewReader(stdout)
 		line, _ := r.ReadString('\n')
 		p.first <- line
-		_, _ = io.Copy(io.Discard, r)
+		_, _ = io.Copy(log, r)
 		_ = cmd.Wait()
+		fmt.Fprintf(log, "--- %s ended: %v\n", time.Now().Format("15:04:05.000"), cmd.ProcessState)
+		_ = log.Close()
 		close(p.exited)
 	}()
 	return p, nil

@@ -88,7 +88,7 @@ func (c *realConsul) run() {
 	c.t.Helper()
 	c.cmd = exec.Command(os.Getenv("CONSUL_BIN"), "agent", "-server", "-bootstrap-expect=1", "-data-dir="+c.dir,
 		"-node=test", "-disable-host-node-id", "-bind=127.0.0.1", "-client=127.0.0.1", "-http-port="+strconv.Itoa(c.port),
-		"-dns-port=-1", "-grpc-port=-1", "-server-port="+strconv.Itoa(c.port+1), "-serf-lan-port="+strconv.Itoa(c.port+2),
+		"-dns-port=-1", "-grpc-port=-1", "-grpc-tls-port=-1", "-server-port="+strconv.Itoa(c.port+1), "-serf-lan-port="+strconv.Itoa(c.port+2),
 		"-serf-wan-port=-1", "-log-level=warn",
 		"-hcl", "disable_update_check=true  ui_config{enabled=false}  performance{raft_multiplier=1}  connect{enabled=false}  "+c.hcl)
 	c.cmd.Stdout, c.cmd.Stderr = &c.log, &c.log
