@@ -1,6 +1,9 @@
 package hnsw
 
-import "math/bits"
+import (
+	"math"
+	"math/bits"
+)
 
 // way is how a search is done.
 type way uint8
@@ -16,7 +19,10 @@ const (
 const (
 	walkStep = 16
 	hopStep  = 80
-	hopLinks = 8 // matches that two links should lead to, for the walk not to get lost
+	// A comparison on a walk takes as long as so many in a scan, which reads rows
+	// one after the other and keeps few candidates.
+	walkFactor = 2
+	hopLinks   = 8 // matches that two links should lead to, for the walk not to get lost
 )
 
 // choose is the plan: the cheapest way to search matches among live vectors
@@ -32,10 +38,10 @@ func choose(m, live, matches, ef int) way {
 	walk := ef * walkStep * live / matches
 	hops := ef * hopStep
 	switch {
-	case scan <= min(walk, hops):
+	case scan <= walkFactor*min(walk, hops):
 		return byScan
 	case walk <= hops || matches*4*m*m < hopLinks*live:
-		if walk < scan {
+		if walkFactor*walk < scan {
 			return byWalk
 		}
 		return byScan
@@ -55,7 +61,15 @@ func budget(w way, live, matches, ef int) int {
 	if w == byWalk {
 		planned = ef * walkStep * live / max(matches, 1)
 	}
-	return min(matches, 4*planned)
+	return min(matches/walkFactor, 4*planned)
+}
+
+// patience is how many candidates a walk may keep before it has found as many
+// matches as it is wide. It keeps all it meets until then, in order, which takes
+// the square of their number; here it comes to less than a scan. Where matches
+// are as common as everywhere they are found among half as many at most.
+func patience(live, matches, ef int) int {
+	return max(2*ef*live/max(matches, 1), int(8*math.Sqrt(float64(matches))))
 }
 
 // ones is the number of slots in a bitmap.

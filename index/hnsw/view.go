@@ -6,6 +6,7 @@ import (
 	"math/bits"
 	"runtime"
 	"slices"
+	"sort"
 
 	"github.com/hivehub/waggle/index"
 	"github.com/hivehub/waggle/index/flat"
@@ -54,6 +55,10 @@ type search struct {
 // may be in another order than their codes'.
 const spare = 200
 
+// sampled is the share of a scan, one in so many, after which it is decided
+// whether to go on.
+const sampled = 16
+
 func (s *search) run(ctx context.Context, dst []index.Hit) ([]index.Hit, error) {
 	x, v := s.view.index, s.view
 	s.begin(x, v.View)
@@ -75,12 +80,14 @@ func (s *search) run(ctx context.Context, dst []index.Hit) ([]index.Hit, error) 
 			return append(dst[:0], s.hits...), nil
 		}
 	}
-	if err := s.scan(ctx); err != nil {
+	done, err := s.scan(ctx, matches)
+	if err != nil {
 		return dst[:0], err
 	}
-	if s.rescore() {
+	if done && s.rescore() {
 		return append(dst[:0], s.hits...), nil
 	}
+	s.compared += matches
 	return v.View.Search(ctx, s.query, dst) // too many are too much alike
 }
 
@@ -94,7 +101,7 @@ func (s *search) walkGraph(ctx context.Context, way way, matches int) (done bool
 		return false, err
 	}
 	from := s.descend(s.walker.entry, s.top, 0)
-	if way == byHops && !s.common(from, matches) {
+	if (way == byHops || s.query.Allow != nil && s.rare(from, matches)) && !s.common(from, matches) {
 		return false, nil
 	}
 	// As long as nothing in the graph is removed, what the walk meets is nearly
@@ -106,6 +113,7 @@ func (s *search) walkGraph(ctx context.Context, way way, matches int) (done bool
 			asked = nil
 		}
 		s.budget = budget(way, s.view.Len(), matches, s.ef)
+		s.patience = patience(s.view.Len(), matches, s.ef)
 		s.hopping = way == byHops
 		if err := s.walk(ctx, 0, s.ef, from, asked); err != nil || s.budget < 0 {
 			return false, err
@@ -115,6 +123,19 @@ func (s *search) walkGraph(ctx context.Context, way way, matches int) (done bool
 		}
 		careful = true
 	}
+}
+
+// rare reports whether none of a vertex's neighbours matches, although several
+// should.
+func (s *search) rare(at uint32, matches int) bool {
+	of := 0
+	for slot := range links(s.memory.list(at, 0)) {
+		if allowed(s.query.Allow, slot) {
+			return false
+		}
+		of++
+	}
+	return of*matches >= 3*s.view.Len()
 }
 
 // common reports whether matches are about as common around a vertex as they
@@ -155,14 +176,17 @@ func (s *search) scanTail(ctx context.Context, j *judge) error {
 	return nil
 }
 
-// scan compares all that may be in the answer.
-func (s *search) scan(ctx context.Context) error {
+// scan compares all that may be in the answer, on codes. It reports whether it
+// went to the end: where a share of them already says that too many will have to
+// be rescored, the rest has no use.
+func (s *search) scan(ctx context.Context, matches int) (done bool, err error) {
 	s.tail.reset(s.k + spare)
 	s.pool.reset(0)
 	s.slots = s.slots[:0]
+	left := matches / sampled
 	for first := uint32(0); first < s.view.Slots(); first += 64 {
 		if first%checkEvery == 0 && ctx.Err() != nil {
-			return ctx.Err()
+			return false, ctx.Err()
 		}
 		wanted := word(s.query.Allow, first)
 		if wanted != 0 {
@@ -171,12 +195,31 @@ func (s *search) scan(ctx context.Context) error {
 		for ; wanted != 0; wanted &= wanted - 1 {
 			s.slots = append(s.slots, first+uint32(bits.TrailingZeros64(wanted)))
 		}
-		if len(s.slots) >= batchMax {
-			s.compare()
+		if len(s.slots) < batchMax {
+			continue
+		}
+		before := left
+		left -= len(s.slots)
+		s.compare()
+		if before > 0 && left <= 0 && matches >= sampled*batchMax && s.alike() {
+			return false, nil
 		}
 	}
 	s.compare()
-	return nil
+	return true, nil
+}
+
+// alike reports whether more candidates may be as near as the k-th, as far as
+// their codes tell, than are kept: judged by those of a share of all, and with
+// room for their being few by chance.
+func (s *search) alike() bool {
+	near := s.tail.items
+	if s.exact || s.memory.scalar == nil || len(near) <= s.k/sampled {
+		return false
+	}
+	reach := s.memory.scalar.Reach(&s.code, near[s.k/sampled].distance)
+	n := sort.Search(len(near), func(i int) bool { return near[i].distance > reach })
+	return n*sampled > (s.k+spare)/2
 }
 
 // compare offers the batch to the tail's pool.

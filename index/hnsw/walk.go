@@ -21,15 +21,17 @@ const checkEvery = 1024
 // nothing, and owned by who took it until put back.
 type walker struct {
 	scorer
-	entry   uint32 // where walks begin, if entered,
-	top     int    // and the level of it
-	entered bool
-	limit   uint32 // slots not below it are passed over
-	seen    marks
-	budget  int  // comparisons left; a walk that runs out of them stops
-	hopping bool // walk in hops over what the judge allows
-	pool    pool
-	tail    pool
+	entry    uint32 // where walks begin, if entered,
+	top      int    // and the level of it
+	entered  bool
+	limit    uint32 // slots not below it are passed over
+	seen     marks
+	compared int  // since begin
+	budget   int  // comparisons left; a walk that runs out of them stops
+	patience int  // candidates kept until it has found enough; one that needs more stops
+	hopping  bool // walk in hops over what the judge allows
+	pool     pool
+	tail     pool
 
 	slots     []uint32  // a batch
 	distances []float32 // theirs
@@ -53,6 +55,7 @@ func (w *walker) begin(x *Index, v *flat.View) {
 		w.limit = min(w.limit, w.memory.room)
 	}
 	w.seen.fit(w.limit)
+	w.patience, w.compared = math.MaxInt, 0
 }
 
 // latest is the floats of all vectors that are published, for walks on floats:
@@ -81,6 +84,7 @@ func (w *walker) measureFloats() []float32 {
 }
 
 func (w *walker) room() []float32 {
+	w.compared += len(w.slots)
 	if len(w.distances) < len(w.slots) {
 		w.distances = make([]float32, max(2*batchMax, 2*len(w.slots)))
 	}
@@ -196,7 +200,8 @@ func allowed(allow []uint64, slot uint32) bool {
 const beam = 3
 
 // walk fills the pool with the ef nearest of a level that the judge accepts,
-// as far as the links lead to them from the given vertex, and the budget.
+// as far as the links lead to them from the given vertex, and the budget and
+// the patience.
 func (w *walker) walk(ctx context.Context, level, ef int, from uint32, j *judge) error {
 	w.pool.reset(ef)
 	defer w.seen.clear()
@@ -207,7 +212,10 @@ func (w *walker) walk(ctx context.Context, level, ef int, from uint32, j *judge)
 		if !w.expand(level, j) {
 			return nil
 		}
-		if w.budget -= len(w.slots); w.budget < 0 {
+		if w.budget -= len(w.slots); w.pool.accepted < ef && len(w.pool.items) > w.patience {
+			w.budget = -1
+		}
+		if w.budget < 0 {
 			return nil
 		}
 		if compared += len(w.slots); compared >= checkEvery {
