@@ -4,9 +4,9 @@ import (
 	"context"
 	"hash/maphash"
 	"math/bits"
-	"slices"
 	"sync"
 
+	"github.com/hivehub/waggle/index"
 	"github.com/hivehub/waggle/index/filter"
 )
 
@@ -104,26 +104,31 @@ func filterValue(v value) filter.Value {
 
 // Selected is what a filter lets pass.
 type Selected struct {
-	Slots []uint64 // a bitmap
+	Slots []uint64 // a bitmap; slots that the view does not see may be in it, too
 	Asked int      // points whose payload was read for it, as the index did not know
 }
 
-// Select returns the slots of among, a bitmap, that pass f. Of those slots the
-// caller must see every one until it returns; row says what is in them. A nil
-// index knows nothing: all of them are asked.
-func (x *FilterIndex) Select(
-	ctx context.Context, f *Filter, among []uint64, row func(slot uint32) (PointID, []byte),
-) (Selected, error) {
-	s, doubt := Selected{}, among
+// Select returns the slots of a view that pass f. The view may not be released
+// meanwhile; row says what is in a slot that it sees. A nil index knows
+// nothing: every payload is read.
+//
+// Which slots a view sees is asked only where it matters: it takes longer than
+// to evaluate a filter.
+func (x *FilterIndex) Select(ctx context.Context, f *Filter, view index.View, row func(slot uint32) (PointID, []byte)) (Selected, error) {
+	s := Selected{Slots: allSlots(view.Slots())}
+	doubt := s.Slots
 	if x != nil {
-		answer := x.index.Evaluate(x.expr(f), among)
+		answer := x.index.Evaluate(x.expr(f), s.Slots)
 		s.Slots, doubt = answer.Maybe, answer.Doubt
-	} else {
-		s.Slots = slices.Clone(among)
 	}
 	match := f.Compile()
 	for i, w := range doubt {
-		for ; w != 0; w &= w - 1 {
+		if w == 0 {
+			continue
+		}
+		visible := view.Visible(uint32(64 * i))
+		s.Slots[i] &= visible
+		for w &= visible; w != 0; w &= w - 1 {
 			if s.Asked++; s.Asked%1024 == 0 && ctx.Err() != nil {
 				return Selected{}, ctx.Err()
 			}
@@ -134,6 +139,18 @@ func (x *FilterIndex) Select(
 		}
 	}
 	return s, ctx.Err()
+}
+
+// allSlots is the bitmap of the slots below n.
+func allSlots(n uint32) []uint64 {
+	b := make([]uint64, (int(n)+63)/64)
+	for i := range b {
+		b[i] = ^uint64(0)
+	}
+	if n%64 > 0 {
+		b[len(b)-1] = 1<<(n%64) - 1
+	}
+	return b
 }
 
 // expr is a filter as far as the index understands it.

@@ -8,14 +8,32 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/hivehub/waggle/index"
 	"github.com/hivehub/waggle/index/filter"
 )
 
 // indexed is a FilterIndex and the points in it.
 type indexed struct {
 	*FilterIndex
+	seenView
 	rows []indexedRow
-	seen []uint64 // the slots of points that are not removed
+}
+
+// seenView is a view of the slots in a bitmap.
+type seenView struct {
+	index.View
+	seen []uint64
+}
+
+func (v seenView) Slots() uint32               { return uint32(64 * len(v.seen)) }
+func (v seenView) Visible(first uint32) uint64 { return v.seen[first/64] }
+
+// only takes from a selection what the view does not see.
+func (v seenView) only(s Selected) Selected {
+	for i := range s.Slots {
+		s.Slots[i] &= v.seen[i]
+	}
+	return s
 }
 
 type indexedRow struct {
@@ -24,7 +42,7 @@ type indexedRow struct {
 }
 
 func newIndexed(o filter.Options, slots int) *indexed {
-	return &indexed{NewFilterIndex(o), make([]indexedRow, slots), make([]uint64, (slots+63)/64)}
+	return &indexed{NewFilterIndex(o), seenView{seen: make([]uint64, (slots+63)/64)}, make([]indexedRow, slots)}
 }
 
 func (x *indexed) row(slot uint32) (PointID, []byte) { return x.rows[slot].id, x.rows[slot].payload }
@@ -45,11 +63,11 @@ func (x *indexed) put(tb testing.TB, slot uint32, id PointID, p Payload) {
 func (x *indexed) hide(slot uint32) { x.seen[slot/64] &^= 1 << (slot % 64) }
 
 func (x *indexed) selects(tb testing.TB, f *Filter) Selected {
-	s, err := x.Select(context.Background(), f, x.seen, x.row)
+	s, err := x.Select(context.Background(), f, x, x.row)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return s
+	return x.only(s)
 }
 
 // What the index selects is what a scan selects, whatever is replaced and
@@ -72,8 +90,8 @@ func TestSelectMeansTheSameAsAScan(t *testing.T) {
 			f := randomFilter(rng, 3)
 			got := x.selects(t, f)
 			if n%10 == 0 { // and so does one that knows nothing
-				scan, err := (*FilterIndex)(nil).Select(t.Context(), f, x.seen, x.row)
-				if err != nil || !slices.Equal(scan.Slots, got.Slots) || scan.Asked != onesOf(x.seen) {
+				scan, err := (*FilterIndex)(nil).Select(t.Context(), f, x, x.row)
+				if err != nil || !slices.Equal(x.only(scan).Slots, got.Slots) || scan.Asked != onesOf(x.seen) {
 					t.Fatalf("%s, filter %d: a scan of %d points selects otherwise, error %v", name, n, scan.Asked, err)
 				}
 			}
@@ -154,22 +172,23 @@ func TestSelectBesideAWriter(t *testing.T) {
 	for slot := range uint32(slots) {
 		x.put(t, slot, NumID(uint64(slot)), fresh())
 	}
-	seen := make([]uint64, len(x.seen)) // the even slots, which stay
-	for i := range seen {
-		seen[i] = 0x5555555555555555 & x.seen[i]
+	view := seenView{seen: make([]uint64, len(x.seen))} // of the even slots, which stay
+	for i := range view.seen {
+		view.seen[i] = 0x5555555555555555 & x.seen[i]
 	}
 	f := filterOf(t, `{"should":[{"key":"n","range":{"gte":100,"lt":700}},{"key":"x","range":{"gt":0.5}}],"must_not":[{"has_id":[2,4,6]}]}`)
-	want, err := x.Select(t.Context(), f, seen, x.row)
+	want, err := x.Select(t.Context(), f, view, x.row)
 	if err != nil {
 		t.Fatal(err)
 	}
+	matches := onesOf(view.only(want).Slots)
 	var readers sync.WaitGroup
 	for range 2 {
 		readers.Go(func() {
 			for range 50 {
-				got, err := x.Select(t.Context(), f, seen, x.row)
-				if err != nil || onesOf(got.Slots) != onesOf(want.Slots) {
-					t.Errorf("%d slots, want %d, error %v", onesOf(got.Slots), onesOf(want.Slots), err)
+				got, err := x.Select(t.Context(), f, view, x.row)
+				if n := onesOf(view.only(got).Slots); err != nil || n != matches {
+					t.Errorf("%d slots, want %d, error %v", n, matches, err)
 					return
 				}
 			}
@@ -190,7 +209,7 @@ func TestSelectLooksAtItsContext(t *testing.T) {
 		x.put(t, slot, NumID(1), Payload{"a": map[string]any{}})
 	}
 	for _, f := range []string{`{}`, `{"must":{"key":"a.b","match":{"value":1}}}`} {
-		if _, err := x.Select(ctx, filterOf(t, f), x.seen, x.row); !errors.Is(err, context.Canceled) {
+		if _, err := x.Select(ctx, filterOf(t, f), x, x.row); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: error %v", f, err)
 		}
 	}

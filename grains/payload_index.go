@@ -110,11 +110,7 @@ func (l *liveIndex) allowed(
 	if payloads == nil {
 		l.wantPayloads(view.Len())
 	}
-	among := make([]uint64, (view.Slots()+63)/64)
-	for i := range among {
-		among[i] = view.Visible(uint32(64 * i))
-	}
-	return payloads.Select(ctx, f, among, func(slot uint32) (collection.PointID, []byte) {
+	return payloads.Select(ctx, f, view, func(slot uint32) (collection.PointID, []byte) {
 		r := l.row(slot)
 		return r.id, r.payload
 	})

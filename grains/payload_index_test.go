@@ -168,6 +168,9 @@ func (l *liveIndex) checkSelected(tb testing.TB, f *collection.Filter) (matches 
 		tb.Fatalf("%d payloads were looked at, error %v", selected.Asked, err)
 	}
 	scanned, err := l.allowed(context.Background(), nil, view, f)
+	for i := range selected.Slots {
+		selected.Slots[i] &= view.Visible(uint32(64 * i))
+	}
 	if err != nil || scanned.Asked != view.Len() || !slices.Equal(scanned.Slots, selected.Slots) {
 		tb.Fatalf("a scan of %d payloads selects otherwise, error %v", scanned.Asked, err)
 	}
