@@ -177,3 +177,35 @@ func TestIndexFileOfAnActiveCollection(t *testing.T) {
 		}
 	}
 }
+
+// A node that is killed has the graph as it was written last, and the rest in
+// the tail. What a killed process leaves is what its files hold: the test reads
+// a copy of them.
+func TestGraphSurvivesKill(t *testing.T) {
+	const points, more = 1500, 60
+	dir, left := t.TempDir(), t.TempDir()
+	k := kitOn(t, dir)
+	k.create(t, "g", graphDim)
+	rng := rand.New(rand.NewPCG(1, 2))
+	draw := func() []float32 { return clustered(rng, rng.IntN(40), graphDim) }
+	k.fill(t, "g", 0, points, draw)
+	q := collection.Query{Vector: draw(), Limit: 10}
+	k.built(t, "g", q)
+	k.client.SaveDue(time.Now().Add(time.Minute))
+	k.fill(t, "g", points-more, points+more, draw) // half of them replaced
+	k.built(t, "g", q)
+	queries := [][]float32{draw(), draw(), draw(), draw(), draw(), draw(), draw(), draw()}
+	before := k.recall(t, "g", queries)
+	if err := os.CopyFS(left, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+
+	k = newStillKit(t, left)
+	k.ids(t, "g", q)
+	if n := k.client.Waiting(); n != 2*more {
+		t.Errorf("%d vectors wait for the graph, %d came after it was written", n, 2*more)
+	}
+	if after := k.recall(t, "g", queries); after < before-0.005 {
+		t.Errorf("recall %.4f, before %.4f", after, before)
+	}
+}
