@@ -135,9 +135,7 @@ func (r *report) print(t *testing.T) {
 	if net, ok := w.fleet.net.(*fabric); ok && !*single {
 		carried, strangers := net.told()
 		line("bytes between nodes by lane: %v", carried)
-		if len(strangers) > 0 {
-			w.found.add("connections whose server name tells no dialler, so that they cannot be cut: %q", strangers)
-		}
+		r.real(carried, strangers, len(made["corrupt image chunk"]))
 	}
 	list, violations := w.found.all()
 	line("")
@@ -151,6 +149,20 @@ func (r *report) print(t *testing.T) {
 	}
 	if total < 20*len(n.made) {
 		t.Errorf("%d operations are hardly any: the test tests nothing", total)
+	}
+}
+
+// real holds that the faults of the network hit something.
+func (r *report) real(carried map[string]int64, strangers []string, corrupted int) {
+	found := r.workload.found
+	if len(strangers) > 0 {
+		found.add("connections whose server name tells no dialler, so that they cannot be cut: %q", strangers)
+	}
+	if carried[laneAppends] == 0 {
+		found.add("nothing was carried on the lane %s: no partition was one", laneAppends)
+	}
+	if corrupted > 0 && r.nemesis.bits == 0 {
+		found.add("no image came over the lane %s while one was to be corrupted", laneBulk)
 	}
 }
 

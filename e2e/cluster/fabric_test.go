@@ -44,8 +44,7 @@ type fabric struct {
 	changed   chan struct{} // closed and renewed when a rule changes
 	cuts      map[way]int   // how many faults cut it
 	rates     map[laneWay]int
-	flips     map[laneWay]int // after so many bytes one bit is turned
-	flipped   int
+	flips     map[laneWay]int  // after so many bytes one bit is turned
 	carried   map[string]int64 // bytes by lane
 	strangers []string         // server names that tell no dialler
 	proxies   map[string]*proxy
@@ -311,7 +310,6 @@ func (f *fabric) pass(w laneWay, b []byte) bool {
 	if after, ok := f.flips[w]; ok {
 		if after < len(b) {
 			b[after] ^= 1
-			f.flipped++
 			delete(f.flips, w)
 		} else {
 			f.flips[w] = after - len(b)

@@ -48,6 +48,7 @@ func TestFigures(t *testing.T) {
 		{"Stop", figureRig.stopped},
 		{"Silent", figureRig.silent},
 		{"Wiped", figureRig.wiped},
+		{"Search", figureRig.searches},
 	} {
 		t.Run(figure.name, func(t *testing.T) {
 			if err := f.waitWhole(repairWithin); err != nil {
@@ -387,7 +388,7 @@ func (r figureRig) hop(t *testing.T) {
 
 // upsert stores batches of 100 points of 128 dimensions from 8 clients.
 func (r figureRig) upsert(t *testing.T) {
-	const lasts, batch, dimensions = time.Minute, 100, 128
+	const lasts, batch = time.Minute, 100
 	create := call{key: r.who.key, method: "PUT", url: r.nodes[0].qdrant + "/collections/wide", body: `{"vectors":{"size":128,"distance":"Euclid"}}`}
 	if err := create.into(nil); err != nil {
 		t.Fatal(err)
@@ -395,11 +396,7 @@ func (r figureRig) upsert(t *testing.T) {
 	vectors := make([]string, 500)
 	rng := rand.New(rand.NewPCG(1, 2))
 	for i := range vectors {
-		var v []string
-		for range dimensions {
-			v = append(v, fmt.Sprintf("%.4f", rng.Float32()))
-		}
-		vectors[i] = "[" + strings.Join(v, ",") + "]"
+		vectors[i] = randomVector(rng)
 	}
 	before, began := r.cpus(), time.Now()
 	var stored, next atomic.Int64

@@ -26,6 +26,7 @@ var (
 	only     = flag.String("only", "", "the kinds of fault to make, separated by commas; empty = all")
 	netns    = flag.Bool("netns", false, "one network namespace a node, and nft rules instead of proxies (root)")
 	figures  = flag.Bool("figures", false, "run TestFigures, which takes its time")
+	rows     = flag.Int("rows", 100_000, "points of each collection that TestFigures/Search searches")
 	single   = flag.Bool("single", false, "run TestChaos on one node, to see the harness work")
 )
 

@@ -77,6 +77,7 @@ type nemesis struct {
 
 	mu      sync.Mutex
 	made    []*fault
+	bits    int             // turned in images
 	leaders []time.Duration // after each round, until every partition had one
 }
 
@@ -383,6 +384,9 @@ func (n *nemesis) corruptImage(f *fault) error {
 			}
 		}
 		f.remarks = fmt.Sprintf("%d bits turned", bits)
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.bits += bits
 	}()
 	if err := n.wipeNode(f); err != nil {
 		return err
