@@ -105,6 +105,9 @@ func TestLongTexts(t *testing.T) {
 	wantAnswer(t, x, Match{Field: "f", Texts: []string{"bc"}, Except: true}, among, []uint32{0, 1, 3}, nil)
 	wantAnswer(t, x, Text{Field: "f", Part: "bc"}, among, []uint32{0, 2}, []uint32{1, 3})
 	wantAnswer(t, x, &Group{Not: []Expr{Text{Field: "f", Part: "bc"}}}, among, nil, []uint32{1, 3})
+	ids := IDs{[]uint64{0}} // which all of them may be
+	wantAnswer(t, x, &Group{Should: []Expr{Text{Field: "f", Part: "bc"}, ids}}, among, []uint32{0, 2}, []uint32{1, 3})
+	wantAnswer(t, x, &Group{Should: []Expr{ids, Text{Field: "f", Part: "bc"}}}, among, []uint32{0, 2}, []uint32{1, 3})
 }
 
 // Counting says for sure what is sure, and doubts the rest.

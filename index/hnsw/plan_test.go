@@ -106,6 +106,9 @@ func TestFilteredWork(t *testing.T) {
 					t.Fatal(err)
 				}
 				most = max(most, s.compared)
+				if kept, limit := cap(s.pool.items), 2*patience(n, matches, 128)+512; kept > limit {
+					t.Errorf("%s %g%%: room for %d candidates, want at most %d", kind, percent, kept, limit)
+				}
 			}
 			if limit := matches + matches/2 + matches/8 + 500; most > limit {
 				t.Errorf("%s %g%%: %d comparisons for %d matches", kind, percent, most, matches)
