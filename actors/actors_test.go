@@ -12,6 +12,7 @@ import (
 	"github.com/hivehub/waggle/actors"
 	"github.com/hivehub/waggle/actors/actorstest"
 	"github.com/hivehub/waggle/collection"
+	"github.com/hivehub/waggle/hubsvc"
 	"github.com/hivehub/waggle/tenant"
 )
 
@@ -61,7 +62,7 @@ func TestLeadershipLostInMidWrite(t *testing.T) {
 			t.Fatal("no proposal is pending")
 		}
 		r.Step(&raftpb.Message{
-			Type: raftpb.MsgHeartbeat.Enum(), From: new(uint64(2)), To: new(actors.ReplicaID),
+			Type: raftpb.MsgHeartbeat.Enum(), From: new(uint64(2)), To: new(uint64(hubsvc.FirstReplica)),
 			Term: new(r.Status().Term + 1),
 		})
 		unknown := 0

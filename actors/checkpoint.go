@@ -11,7 +11,7 @@ import (
 // maybeCheckpoint begins a checkpoint when the delta is large or old, when the
 // node is short of memory for deltas, or when the replica is stopping.
 func (a *replicaActor) maybeCheckpoint() {
-	if a.checkpointing || a.applying || a.Err() != nil {
+	if a.checkpointing || a.applying || a.imaging.switching || a.Err() != nil {
 		return
 	}
 	o := &a.node.options
@@ -42,6 +42,7 @@ func (a *replicaActor) beginCheckpoint() {
 // take the write may have kept any part of it, so the process must end.
 func (a *replicaActor) finishCheckpoint(m *checkpointed) {
 	a.checkpointing = false
+	defer a.maybeSwitch()
 	if m.err != nil {
 		a.stopFor(m.err)
 		if collection.CodeOf(m.err) != collection.DataLoss {
@@ -50,6 +51,7 @@ func (a *replicaActor) finishCheckpoint(m *checkpointed) {
 		return
 	}
 	index := m.checkpoint.Finish()
+	a.driver.Stored(a.partition.Stored())
 	a.node.writer.cut(a.group, index)
 	a.noteDelta()
 }

@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"context"
 	"log/slog"
 	"sync"
 
@@ -58,6 +59,18 @@ func (w *logWriter) enqueue(a driver.Append, durable func(driver.Append)) {
 	w.mu.queue = append(w.mu.queue, pendingAppend{append: a, bytes: n, durable: durable})
 	w.mu.Unlock()
 	w.signal()
+}
+
+// write enqueues an append of no driver and waits until it is durable.
+func (w *logWriter) write(ctx context.Context, a nodelog.Append) error {
+	done := make(chan struct{})
+	w.enqueue(driver.Append{Append: a}, func(driver.Append) { close(done) })
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // cut asks for the log of group up to index to be given up.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"sync"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/hivehub/waggle/actors/driver"
 	"github.com/hivehub/waggle/collection"
+	"github.com/hivehub/waggle/hubsvc"
 	"github.com/hivehub/waggle/persistence"
 	"github.com/hivehub/waggle/persistence/disk"
 	"github.com/hivehub/waggle/persistence/nodelog"
@@ -26,14 +26,11 @@ import (
 // settings. Partition i is group i+1.
 const SystemGroup uint64 = 0
 
-// ReplicaID is this node's replica in every group until groups have peers.
-const ReplicaID uint64 = 1
-
 // Options say where a node keeps its state and how it runs.
 type Options struct {
 	Dir        string    // the data directory; exists
 	Disk       disk.Disk // where the node log is; default: Dir
-	Partitions int       // at birth; later read back from the log
+	Partitions int       // at birth, and of a node that has joined; otherwise read back from the log
 
 	Machine  func(group uint64) collection.StateMachine // decides a group's entries
 	TenantOf func(group uint64, data []byte) tenant.ID  // whose entry it is; "" = nobody's
@@ -46,9 +43,27 @@ type Options struct {
 	RequestsMax        int64         // proposals that may wait for one partition; default 16,384
 	RequestBytesMax    int64         // and their bytes; default 64 MB
 
+	Cluster ClusterOptions
+
 	Logger  *slog.Logger
 	OnFatal func(error) // the node log cannot be written: the process must end. Required
 }
+
+// ClusterOptions are a node's place among others. The zero value is a node that
+// was born alone and has nobody to talk to.
+type ClusterOptions struct {
+	Number   uint32         // this node's; default 1
+	Joined   uint64         // replica of the system group that this node joined with; 0: it was born here
+	Network  Network        // the other nodes; default: there are none
+	Topology TopologySource // which replicas this node should have; nil: those that it has
+	// OnImage is called when an image has replaced the state of a group, before
+	// the next entry is applied. It may be nil.
+	OnImage func(group uint64, state collection.View)
+}
+
+// TopologySource is where a node reads what it should have; a
+// *hubsvc.Directory is one.
+type TopologySource interface{ Topology() *hubsvc.Topology }
 
 // EnsureDefaults fills in what was left zero.
 func (o *Options) EnsureDefaults() {
@@ -59,6 +74,10 @@ func (o *Options) EnsureDefaults() {
 	setDefault(&o.Tick, 100*time.Millisecond)
 	setDefault(&o.RequestsMax, 16384)
 	setDefault(&o.RequestBytesMax, 64<<20)
+	setDefault(&o.Cluster.Number, hubsvc.FirstMember)
+	if o.Cluster.Network == nil {
+		o.Cluster.Network = alone{}
+	}
 }
 
 func setDefault[T comparable](v *T, def T) {
@@ -69,29 +88,37 @@ func setDefault[T comparable](v *T, def T) {
 }
 
 // Node is everything of one node below the grains: the node log with its
-// writer, the worker pools, and a replica actor for each group.
+// writer, the worker pools, and a replica actor for each group that has a
+// replica here.
 type Node struct {
 	options Options
 	log     *slog.Logger
 	system  *actor.ActorSystem
+	network Network
+	calls   *calls
 
 	nodeLog       *nodelog.Log
 	writer        *logWriter
 	appliers      *workers
 	checkpointers *workers
-	replicas      []*Replica // by group
+	replicas      []*Replica // by group, those without a replica here too
 	mailboxes     sync.WaitGroup
+	caretaker     *caretaker
+	images        imageDesk
 
 	deltaBytes atomic.Int64
 	memory     Gate
+	led        leadership
 	ticker     chan struct{} // closed to stop it
 	tickerDone chan struct{}
 }
 
 // Start recovers the node log and opens every partition; a partition whose
 // stored bytes are corrupt is started as one that answers data_loss. On an
-// empty directory it makes the newborn groups first. When it returns, every
-// group that has no voter but this node is led by it.
+// empty directory it makes the newborn groups first, or, on a node that has
+// joined a cluster, the empty replica of the system group: the others follow
+// from the topology that it receives. When it returns, every group that has no
+// voter but this node is led by it.
 func Start(o Options) (*Node, error) {
 	o.EnsureDefaults()
 	d := o.Disk
@@ -105,34 +132,57 @@ func Start(o Options) (*Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open node log: %w", err)
 	}
-	n := &Node{options: o, log: o.Logger, nodeLog: nl, system: newActorSystem(o.Logger)}
-	if err := d.MkdirAll("partitions"); err != nil {
+	n := &Node{options: o, log: o.Logger, nodeLog: nl, system: newActorSystem(o.Logger), network: o.Cluster.Network}
+	n.calls = newCalls(n)
+	n.images.init(n)
+	if err := n.prepare(d); err != nil {
 		return nil, errors.Join(err, nl.Close())
 	}
-	groups := nl.Groups()
-	if len(groups) == 0 {
-		if groups, err = n.birth(); err != nil {
-			return nil, errors.Join(fmt.Errorf("make the first partitions: %w", err), nl.Close())
-		}
-	}
-	n.options.Partitions = len(groups) - 1
 	n.writer = startLogWriter(nl, n.log, n.fatal)
-	n.appliers = startWorkers(max(2, runtime.GOMAXPROCS(0)), len(groups))
-	n.checkpointers = startWorkers(1, len(groups))
-	n.replicas = make([]*Replica, len(groups))
-	for _, g := range groups {
-		n.startReplica(g)
+	n.appliers = startWorkers(max(2, runtime.GOMAXPROCS(0)), n.options.Partitions+1)
+	n.checkpointers = startWorkers(1, n.options.Partitions+1)
+	n.replicas = make([]*Replica, n.options.Partitions+1)
+	for g := range n.replicas {
+		n.replicas[g] = newReplica(n, uint64(g))
+	}
+	for _, g := range nl.Groups() {
+		n.replicas[g].open()
 	}
 	n.startTicker()
-	for _, r := range n.replicas {
-		<-r.settled
+	for _, g := range nl.Groups() {
+		<-n.replicas[g].settled
 	}
+	n.caretaker = startCaretaker(n)
 	return n, nil
+}
+
+// prepare makes sure that there are groups, and says how many.
+func (n *Node) prepare(d disk.Disk) error {
+	if err := d.MkdirAll("partitions"); err != nil {
+		return err
+	}
+	groups := n.nodeLog.Groups()
+	if len(groups) == 0 {
+		var err error
+		if groups, err = n.birth(); err != nil {
+			return fmt.Errorf("make the first partitions: %w", err)
+		}
+	}
+	if n.options.Cluster.Joined == 0 {
+		n.options.Partitions = max(n.options.Partitions, int(groups[len(groups)-1]))
+	}
+	if last := groups[len(groups)-1]; last > uint64(n.options.Partitions) {
+		return fmt.Errorf("the log has a partition %d of %d", last, n.options.Partitions)
+	}
+	return n.sweepStores(groups)
 }
 
 // birth writes the newborn state of every group to the log, in one batch:
 // from then on the groups exist. Their stores are made as they are opened.
 func (n *Node) birth() ([]uint64, error) {
+	if id := n.options.Cluster.Joined; id != 0 {
+		return []uint64{SystemGroup}, n.nodeLog.Write([]nodelog.Append{driver.Joining(SystemGroup, id)})
+	}
 	var groups []uint64
 	var appends []nodelog.Append
 	for g := SystemGroup; g <= uint64(n.options.Partitions); g++ {
@@ -143,76 +193,27 @@ func (n *Node) birth() ([]uint64, error) {
 }
 
 func newborn(group uint64) (nodelog.Append, persistence.Meta) {
-	return driver.Newborn(group, ReplicaID, []uint64{ReplicaID})
+	first := uint64(hubsvc.FirstReplica)
+	return driver.Newborn(group, first, []uint64{first})
 }
 
-func (n *Node) storePath(group uint64) string {
-	return filepath.Join(n.options.Dir, "partitions", persistence.StoreFile(group, n.nodeLog.Group(group).Start().Index))
-}
-
-// startReplica opens one group and spawns its actor. What is wrong with the
-// group's bytes is kept in the replica and answered to every request.
-func (n *Node) startReplica(g uint64) {
-	r := &Replica{group: g, node: n, settled: make(chan struct{})}
-	r.admission = admission{requestsMax: n.options.RequestsMax, bytesMax: n.options.RequestBytesMax}
-	n.replicas[g] = r
-	d, err := n.openReplica(r)
-	if err != nil {
-		r.fail(err)
-		return
-	}
-	a := &replicaActor{Replica: r, driver: d, lastOf: map[tenant.ID]uint64{}}
-	a.alone = len(d.Status().Voters) == 1
-	if !a.alone {
-		r.settle() // its leader may be far away
-	}
-	// The address is known before the actor runs: its first message makes
-	// others answer to it.
-	name := fmt.Sprintf("replica/%d", g)
-	r.pid = n.system.NewLocalPID(name)
-	r.mailbox = newOwnGoroutine()
-	n.mailboxes.Go(r.mailbox.run)
-	props := actor.PropsFromProducer(func() actor.Actor { return a }, actor.WithDispatcher(r.mailbox))
-	if _, err := n.system.Root.SpawnNamed(props, name); err != nil {
-		panic(fmt.Sprintf("BUG: second replica of group %d: %v", g, err))
-	}
-}
-
-func (n *Node) openReplica(r *Replica) (*driver.Driver, error) {
-	log := n.nodeLog.Group(r.group)
-	if err := log.Err(); err != nil {
-		return nil, err
-	}
-	store, err := persistence.OpenBolt(n.storePath(r.group))
-	if err != nil {
-		return nil, err
-	}
-	_, start := newborn(r.group)
-	r.partition, err = persistence.OpenPartition(store, n.options.Machine(r.group), persistence.PartitionOptions{Start: start})
-	if err != nil {
-		return nil, errors.Join(err, store.Close())
-	}
-	d, err := driver.New(driver.Config{
-		Group: r.group, Replica: ReplicaID, Log: log, Stored: store.Meta(),
-		Logger: n.log.With("group", r.group),
-	})
-	if err != nil {
-		return nil, errors.Join(err, r.partition.Close())
-	}
-	return d, nil
-}
-
-// startTicker sends every replica a tick, from one goroutine.
+// startTicker sends every replica a tick, from one goroutine. Heartbeats that
+// the ticks caused leave together, a little later.
 func (n *Node) startTicker() {
 	n.ticker, n.tickerDone = make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(n.tickerDone)
 		t := time.NewTicker(n.options.Tick)
 		defer t.Stop()
+		late := time.NewTimer(time.Hour)
+		defer late.Stop()
 		for {
 			select {
 			case <-t.C:
 				n.eachActor(func(r *Replica) { r.send(tick{}) })
+				late.Reset(n.options.Tick / 10)
+			case <-late.C:
+				n.network.Flush()
 			case <-n.ticker:
 				return
 			}
@@ -222,7 +223,7 @@ func (n *Node) startTicker() {
 
 func (n *Node) eachActor(fn func(*Replica)) {
 	for _, r := range n.replicas {
-		if r.pid != nil {
+		if r.here.Load() != nil {
 			fn(r)
 		}
 	}
@@ -230,6 +231,9 @@ func (n *Node) eachActor(fn func(*Replica)) {
 
 // System is the actor system that the grains of this node live in.
 func (n *Node) System() *actor.ActorSystem { return n.system }
+
+// Number is this node's number.
+func (n *Node) Number() uint32 { return n.options.Cluster.Number }
 
 // Partitions is P.
 func (n *Node) Partitions() int { return n.options.Partitions }
@@ -240,7 +244,8 @@ func (n *Node) SystemReplica() *Replica { return n.replicas[SystemGroup] }
 // Partition is the replica of partition i, 0 <= i < Partitions().
 func (n *Node) Partition(i uint64) *Replica { return n.replicas[i+1] }
 
-// Replicas are all groups in order, the system group first.
+// Replicas are all groups in order, the system group first, also those that
+// have no replica here.
 func (n *Node) Replicas() []*Replica { return n.replicas }
 
 // DeltaBytes is the memory held by applied entries that no checkpoint has
@@ -248,61 +253,31 @@ func (n *Node) Replicas() []*Replica { return n.replicas }
 func (n *Node) DeltaBytes() int64 { return n.deltaBytes.Load() }
 
 // Stop stores what is applied and ends every goroutine. Nothing may be
-// proposed any more. When ctx ends first the rest is left to the log, which
-// holds everything acknowledged anyway.
+// proposed any more, and no peer's message may come in. When ctx ends first the
+// rest is left to the log, which holds everything acknowledged anyway.
 func (n *Node) Stop(ctx context.Context) error {
+	n.caretaker.stop()
+	n.calls.stop()
+	n.images.stop()
 	close(n.ticker)
 	<-n.tickerDone
-	n.stopReplicas(ctx)
+	stopped := n.stopReplicas(ctx)
 	n.writer.stop()
 	n.appliers.stop()
 	n.checkpointers.stop()
 	var errs []error
-	for _, r := range n.replicas {
-		if r.pid == nil {
-			continue
-		}
-		if ctx.Err() == nil {
-			errs = append(errs, r.finalCheckpoint())
-		}
-		errs = append(errs, r.partition.Close())
+	for _, r := range stopped {
+		errs = append(errs, r.close(ctx))
 	}
 	n.system.Shutdown()
 	return errors.Join(append(errs, n.nodeLog.Close())...)
 }
 
-// stopReplicas lets running apply and checkpoint tasks end, then stops the
-// actors: afterwards their state is this goroutine's.
-func (n *Node) stopReplicas(ctx context.Context) {
-	n.eachActor(func(r *Replica) {
-		done := make(chan struct{})
-		r.send(stopReplica{done: done})
-		select {
-		case <-done:
-		case <-ctx.Done():
-		}
-	})
-	n.eachActor(func(r *Replica) {
-		_ = n.system.Root.StopFuture(r.pid).Wait()
-		close(r.mailbox.quit)
-	})
+func (n *Node) stopReplicas(ctx context.Context) (stopped []*stoppedReplica) {
+	n.eachActor(func(r *Replica) { r.quiesce(ctx) })
+	n.eachActor(func(r *Replica) { stopped = append(stopped, r.stop()) })
 	n.mailboxes.Wait()
-}
-
-// finalCheckpoint stores the delta of a stopped replica.
-func (r *Replica) finalCheckpoint() error {
-	if r.Err() != nil {
-		return nil
-	}
-	c, ok := r.partition.BeginCheckpoint()
-	if !ok {
-		return nil
-	}
-	if err := c.Write(); err != nil {
-		return fmt.Errorf("checkpoint group %d: %w", r.group, err)
-	}
-	c.Finish()
-	return nil
+	return stopped
 }
 
 func (n *Node) fatal(err error) {

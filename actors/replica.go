@@ -15,18 +15,18 @@ import (
 	"github.com/hivehub/waggle/tenant"
 )
 
-// Replica is the handle on one replica: what grains and the hub call, from any
-// goroutine. The state behind it belongs to the replica actor (raft) and to
-// the partition (what was applied).
+// Replica is the handle on one group's replica on this node, or on its absence:
+// what grains and the hub call, from any goroutine. The state behind it belongs
+// to the replica actor (raft) and to the partition (what was applied).
 type Replica struct {
 	group     uint64
 	node      *Node
-	partition *persistence.Partition
-	pid       *actor.PID
-	mailbox   ownGoroutine
+	here      atomic.Pointer[running] // nil: no replica of the group is here
 	admission admission
 	status    atomic.Pointer[driver.Status]
 	failure   atomic.Pointer[collection.Error]
+	changed   Gate                          // another leader
+	report    atomic.Pointer[driver.Status] // with members, while this replica leads; see reconcile
 
 	settled     chan struct{} // closed when Start need not wait for this replica any more
 	settledOnce sync.Once
@@ -51,17 +51,34 @@ func (r *Replica) Status() driver.Status {
 	return driver.Status{}
 }
 
-// Err is why this replica has stopped for good, or nil: data_loss when its
-// bytes are corrupt, internal after a panic.
+// Leads reports whether this replica leads its group, as of its last step.
+func (r *Replica) Leads() bool {
+	s := r.status.Load()
+	return s != nil && s.Role == driver.Leader
+}
+
+// Leader is the number of the node that leads the group as far as is known
+// here, 0 when it is not. next is closed when that may have changed.
+func (r *Replica) Leader() (number uint32, next <-chan struct{}) {
+	next = r.changed.Wait()
+	return memberOf(r.Status().Leader), next
+}
+
+// Here reports whether this node has a replica of the group.
+func (r *Replica) Here() bool { return r.here.Load() != nil }
+
+// Err is why this replica cannot be used: data_loss when its bytes are corrupt,
+// internal after a panic, unavailable when there is none here; or nil.
 func (r *Replica) Err() error {
 	if e := r.failure.Load(); e != nil {
 		return e
 	}
-	if r.partition == nil {
-		return nil
+	h := r.here.Load()
+	if h == nil {
+		return errNotHere
 	}
 	// A read may have been the first to meet corrupt bytes.
-	if err := r.partition.Err(); err != nil {
+	if err := h.partition.Err(); err != nil {
 		r.fail(err)
 		return r.failure.Load()
 	}
@@ -147,7 +164,10 @@ func (r *Replica) View() (collection.View, error) {
 	if err := r.Err(); err != nil {
 		return nil, err
 	}
-	return r.partition.View()
+	if h := r.here.Load(); h != nil {
+		return h.partition.View()
+	}
+	return nil, errNotHere
 }
 
 // Subscribe registers sink for the events of one collection and returns the
@@ -156,22 +176,50 @@ func (r *Replica) Subscribe(collectionID uint64, sink persistence.Sink) (collect
 	if err := r.Err(); err != nil {
 		return nil, err
 	}
-	return r.partition.Subscribe(collectionID, sink)
+	if h := r.here.Load(); h != nil {
+		return h.partition.Subscribe(collectionID, sink)
+	}
+	return nil, errNotHere
 }
 
-// Unsubscribe ends a subscription; no event arrives after it has returned.
-func (r *Replica) Unsubscribe(collectionID uint64) { r.partition.Unsubscribe(collectionID) }
+// Unsubscribe ends the subscription of a collection.
+func (r *Replica) Unsubscribe(collectionID uint64) {
+	if h := r.here.Load(); h != nil {
+		h.partition.Unsubscribe(collectionID)
+	}
+}
 
-// Digest returns the digest of the applied state and its index.
-func (r *Replica) Digest() ([16]byte, uint64) {
-	index, _ := r.partition.Applied()
-	return r.partition.Digest(), index
+// Digest returns the digest of the applied state and its index; zero when
+// there is no replica here.
+func (r *Replica) Digest() (digest [16]byte, index uint64) {
+	if h := r.here.Load(); h != nil {
+		index, _ = h.partition.Applied()
+		digest = h.partition.Digest()
+	}
+	return digest, index
 }
 
 // Step delivers a message of a peer's replica.
 func (r *Replica) Step(m *raftpb.Message) { r.send(m) }
 
-func (r *Replica) send(message any) { r.node.system.Root.Send(r.pid, message) }
+// send posts a message to the actor. Without a replica here there is nobody to
+// read it: who asks something is told so.
+func (r *Replica) send(message any) {
+	if h := r.here.Load(); h != nil {
+		r.node.system.Root.Send(h.pid, message)
+		return
+	}
+	switch m := message.(type) {
+	case *propose:
+		m.done(collection.Outcome{Err: errNotHere})
+	case *readIndex:
+		m.done(errNotHere)
+	case *install:
+		m.done <- errNotHere
+	case stopReplica:
+		close(m.done)
+	}
+}
 
 // outcomeUnknown is the answer when nobody knows whether an entry took effect.
 func outcomeUnknown(cause error) error {
@@ -206,6 +254,8 @@ type (
 		err        error
 	}
 	stopReplica struct{ done chan<- struct{} }
+	peerLost    struct{ number uint32 } // the connection to the leader's node broke
+	handOver    struct{}                // this node stops: somebody else shall lead
 )
 
 // readWaiter is a read whose index is known and not yet applied.
@@ -217,6 +267,7 @@ type readWaiter struct {
 // replicaActor owns the driver. Every field below is its own.
 type replicaActor struct {
 	*Replica
+	*running
 	driver *driver.Driver
 	queue  fairQueue
 
@@ -228,6 +279,11 @@ type replicaActor struct {
 	handed      uint64               // last index that Ready gave out to be applied
 	lastOf      map[tenant.ID]uint64 // tenant -> its last entry handed out and not yet applied
 	readers     []readWaiter
+
+	ticks   int
+	steady  int      // rounds that the preferred leader has been fit
+	active  []uint64 // members that were active in the last round
+	imaging imaging
 
 	checkpointing  bool
 	stopping       chan<- struct{}
@@ -245,6 +301,7 @@ func (a *replicaActor) Receive(ctx actor.Context) {
 	case tick:
 		a.driver.Tick()
 		a.maybeCheckpoint()
+		a.reconcile()
 	case *propose:
 		a.receiveProposal(m)
 		return // the flush behind it does the rest, once for all that wait
@@ -256,13 +313,22 @@ func (a *replicaActor) Receive(ctx actor.Context) {
 	case *raftpb.Message:
 		a.driver.Step(m)
 	case *appended:
-		a.appending--
-		a.driver.AppendDone(m.append)
+		a.appendDone(m.append)
 		a.proposeRound()
 	case *applied:
 		a.finishApply(m)
 	case *checkpointed:
 		a.finishCheckpoint(m)
+	case imageSent:
+		a.finishImage(m)
+	case *install:
+		a.install(m)
+	case *switched:
+		a.finishSwitch(m.err)
+	case peerLost:
+		a.losePeer(m.number)
+	case handOver:
+		a.handOver()
 	case stopReplica:
 		a.stopping = m.done
 	}
@@ -370,16 +436,12 @@ func (a *replicaActor) work() {
 			a.noteHanded(ap)
 			a.applies = append(a.applies, ap)
 		}
-		// w.Messages is empty: a group of one voter has no peers.
+		a.sendMessages(w.Messages)
+		a.imaging.orders = append(a.imaging.orders, w.Images...)
 	}
 	a.nextApply()
-	s := a.driver.Status()
-	a.status.Store(&s)
-	if s.Role == driver.Leader {
-		a.settle()
-	} else {
-		a.queue.drain(a.proposeNow) // to be refused now, not after the disk
-	}
+	a.sendImages()
+	a.noteStatus()
 	a.maybeStop()
 }
 
@@ -398,7 +460,7 @@ func (a *replicaActor) noteHanded(ap driver.Apply) {
 // nextApply starts the next apply task unless one is running. A running
 // checkpoint does not matter: it reads only what is frozen.
 func (a *replicaActor) nextApply() {
-	if a.applying || len(a.applies) == 0 || a.Err() != nil {
+	if a.applying || a.imaging.switching || len(a.applies) == 0 || a.Err() != nil {
 		return
 	}
 	next := a.applies[0]
@@ -423,6 +485,7 @@ func (a *replicaActor) apply(next driver.Apply) {
 
 func (a *replicaActor) finishApply(m *applied) {
 	a.applying = false
+	defer a.maybeSwitch()
 	if err := a.partition.Err(); err != nil {
 		a.fail(err)
 	}
@@ -476,7 +539,7 @@ func (a *replicaActor) stopFor(err error) {
 }
 
 func (a *replicaActor) maybeStop() {
-	if a.stopping != nil && !a.applying && !a.checkpointing {
+	if a.stopping != nil && !a.applying && !a.checkpointing && a.imaging.out == 0 {
 		close(a.stopping)
 		a.stopping = nil
 	}

@@ -123,6 +123,9 @@ func (p *Partition) Applied() (index, term uint64) {
 	return p.meta.Applied, p.meta.Term
 }
 
+// Stored returns what the store holds: the state as of the last checkpoint.
+func (p *Partition) Stored() Meta { return p.base.Load().store.Meta() }
+
 // ConfState returns the group's configuration as of Applied, marshalled, or
 // nil when no entry and no start has set one. It must not be changed.
 func (p *Partition) ConfState() []byte {

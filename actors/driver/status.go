@@ -49,6 +49,9 @@ type Status struct {
 // Joint reports whether a change of voters is under way.
 func (s *Status) Joint() bool { return len(s.VotersOutgoing) > 0 }
 
+// Alone reports whether nobody else could lead: the replica is the only voter.
+func (s *Status) Alone() bool { return len(s.Voters) == 1 && !s.Joint() && s.Voters[0] == s.Replica }
+
 // Member is what a leader knows of a member.
 type Member struct {
 	Replica uint64
@@ -71,8 +74,17 @@ const (
 
 // Status returns the state as of the last call of any method.
 func (d *Driver) Status() Status {
+	status := d.Brief()
+	if status.Role == Leader {
+		status.Members = d.progress()
+	}
+	return status
+}
+
+// Brief is Status without Members: it costs no allocation.
+func (d *Driver) Brief() Status {
 	s := d.raft.BasicStatus()
-	status := Status{
+	return Status{
 		Group: d.group, Replica: d.replica,
 		Role: roleOf(s.RaftState), Leader: s.Lead,
 		Term: s.GetTerm(), Commit: s.GetCommit(), Applied: s.Applied,
@@ -82,10 +94,6 @@ func (d *Driver) Status() Status {
 		Transferee: s.LeadTransferee,
 		Pending:    d.proposals.waiting(), PendingBytes: d.proposals.bytes,
 	}
-	if status.Role == Leader {
-		status.Members = d.progress()
-	}
-	return status
 }
 
 func roleOf(s raft.StateType) Role {

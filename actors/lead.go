@@ -1,0 +1,70 @@
+package actors
+
+import (
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/hivehub/waggle/actors/driver"
+)
+
+// sendMessages gives raft's messages to the network, those to one node together.
+func (a *replicaActor) sendMessages(ms []*raftpb.Message) {
+	for len(ms) > 0 {
+		to, n := memberOf(ms[0].GetTo()), 1
+		for n < len(ms) && memberOf(ms[n].GetTo()) == to {
+			n++
+		}
+		a.node.network.Raft(to, a.group, ms[:n])
+		ms = ms[n:]
+	}
+}
+
+// noteStatus shows the driver's state to everybody.
+func (a *replicaActor) noteStatus() {
+	s := a.driver.Brief()
+	before := a.status.Swap(&s)
+	led := before != nil && before.Role == driver.Leader
+	if s.Role == driver.Leader {
+		a.settle()
+		if !led {
+			a.node.nowLeads(a.group)
+		}
+	} else {
+		a.queue.drain(a.proposeNow) // to be refused now, not after the disk
+	}
+	if before == nil || before.Leader != s.Leader || led != (s.Role == driver.Leader) {
+		a.changed.Broadcast()
+	}
+}
+
+// losePeer looks for another leader when the connection to the leader's node
+// broke. One replica stands for election at once, and not all of them, so that
+// votes are not split; when it is not fit, the others follow by their timeouts.
+func (a *replicaActor) losePeer(number uint32) {
+	s := a.driver.Brief()
+	if memberOf(s.Leader) != number {
+		return
+	}
+	a.driver.ForgetLeader()
+	for _, v := range s.Voters {
+		if memberOf(v) != number {
+			if v == s.Replica {
+				a.driver.Campaign()
+			}
+			return
+		}
+	}
+}
+
+// handOver makes the most advanced voter elsewhere the leader.
+func (a *replicaActor) handOver() {
+	s := a.driver.Status()
+	var to, match uint64
+	for _, m := range s.Members {
+		if m.Replica != s.Replica && !m.Learner && m.Active && m.Match >= match {
+			to, match = m.Replica, m.Match
+		}
+	}
+	if to != 0 {
+		a.driver.TransferLeader(to)
+	}
+}
