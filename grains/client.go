@@ -22,6 +22,7 @@ type Options struct {
 	Quotas    *actors.Quotas
 	Placement func(tenant.ID) (partition uint64, ok bool) // exceptions to the hash; may be nil
 	Hub       *hubsvc.Embedded
+	Topology  actors.TopologySource // who has which partition; nil: this node has them all
 	Limits    collection.Limits
 	Logger    *slog.Logger
 
@@ -52,6 +53,7 @@ type Client struct {
 	cancel     context.CancelFunc
 	wg         sync.WaitGroup
 	purge      purgeQueue
+	dropping   sync.Map // tenants whose data is being dropped
 }
 
 // New returns a running Client; Stop ends it.
@@ -69,7 +71,8 @@ func New(o Options) *Client {
 	c.wg.Go(c.sweep)
 	c.wg.Go(c.purgeLoop)
 	c.wg.Go(c.saveLoop)
-	c.resumeDrops()
+	c.node.Handle(methodDrop, c.answerDrop)
+	c.node.OnLead(c.nowLeads)
 	return c
 }
 

@@ -42,9 +42,16 @@ type handle struct {
 	key      grainKey
 	replica  *actors.Replica // of its partition; set by spawn
 	pid      *actor.PID
-	pins     int // guarded by directory.mu
+	pins     int  // guarded by directory.mu
+	retired  bool // out of the directory; stopped with its last pin. Guarded by directory.mu
 	lastUsed time.Time
 	live     atomic.Pointer[liveIndex] // nil until the collection was searched
+}
+
+// stale reports whether the index does not follow the partition any more.
+func (h *handle) stale() bool {
+	live := h.live.Load()
+	return live != nil && live.reset.Load()
 }
 
 // retire ends the subscription of the index. Nothing may be loading.
@@ -68,11 +75,17 @@ type directory struct {
 
 var _ cluster.IdentityLookup = (*directory)(nil)
 
-// acquire returns the grain, spawned if need be, and pins it.
+// acquire returns the grain, spawned if need be, and pins it. One whose index is
+// not continued, because an image replaced the partition's state, makes room
+// for another.
 func (d *directory) acquire(k grainKey) *handle {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	h := d.grains[k]
+	if h != nil && h.stale() {
+		d.discardLocked(h)
+		h = nil
+	}
 	if h == nil {
 		h = &handle{key: k}
 		h.pid = d.spawn(h)
@@ -101,10 +114,23 @@ func (d *directory) removeLocked(h *handle) {
 	h.retire()
 }
 
+// discardLocked takes a grain out that may be pinned.
+func (d *directory) discardLocked(h *handle) {
+	d.removeLocked(h)
+	h.retired = true
+	if h.pins == 0 {
+		d.stop(h)
+	}
+}
+
 func (d *directory) release(h *handle) {
 	d.mu.Lock()
 	h.pins--
+	last := h.retired && h.pins == 0
 	d.mu.Unlock()
+	if last {
+		d.stop(h)
+	}
 }
 
 // passivate stops the unpinned grains that want picks, in the order of their

@@ -25,6 +25,7 @@ type liveIndex struct {
 	rows    atomic.Pointer[[]*rowChunk]
 	dropped atomic.Bool // the collection is deleted
 	ended   atomic.Bool // the grain is passivated
+	reset   atomic.Bool // an image replaced the state that this is of
 	queued  atomic.Bool // at the builders
 	built   actors.Gate // a builder did something
 	changed func(*liveIndex)
@@ -82,7 +83,22 @@ func (l *liveIndex) load(ctx context.Context, r *actors.Replica, files *indexFil
 		return err
 	}
 	done()
-	return l.catchUp()
+	if err := l.catchUp(); err != nil {
+		r.Unsubscribe(l.info.ID)
+		return err
+	}
+	return nil
+}
+
+// Reset tells that an image has replaced the state that the index is of: the
+// grain makes room for another one.
+func (l *liveIndex) Reset() {
+	l.reset.Store(true)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.failure == nil {
+		l.failure = collection.Errorf(collection.Unavailable, "the partition's data was replaced on this node; retry")
+	}
 }
 
 func (l *liveIndex) catchUp() error {

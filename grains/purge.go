@@ -57,7 +57,7 @@ func (c *Client) purgeLoop() {
 }
 
 func (c *Client) purgePartition(r *actors.Replica) {
-	for {
+	for r.Leads() {
 		trash, err := c.trash(r)
 		if err != nil || len(trash) == 0 {
 			c.logPurge(r, err)
@@ -91,10 +91,21 @@ func (c *Client) trash(r *actors.Replica) ([]collection.Trash, error) {
 	return collection.ListTrash(view)
 }
 
-// DropTenant removes everything a tenant has stored. It is called for a
-// tenant that no key leads to any more, by the operator's act, and may be
-// repeated.
+// DropTenant removes everything a tenant has stored, here or on the node that
+// leads its partition. It is called for a tenant that no key leads to any more,
+// by the operator's act, and may be repeated.
 func (c *Client) DropTenant(ctx context.Context, id tenant.ID) error {
+	number, local, _ := c.Leader(id)
+	if local || number == 0 {
+		return c.dropHere(ctx, id)
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	_, err := c.node.Call(ctx, number, methodDrop, []byte(id))
+	return asError(err)
+}
+
+func (c *Client) dropHere(ctx context.Context, id tenant.ID) error {
 	r := c.replicaOf(id)
 	err := c.proposeUntilDone(ctx, r, collection.Command{Tenant: id, Op: collection.DropTenant{Max: purgeRows}})
 	if err != nil {

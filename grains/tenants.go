@@ -21,7 +21,8 @@ func (c *Client) DeleteTenant(ctx context.Context, id tenant.ID) error {
 	return nil
 }
 
-// resumeDrops goes on with the deletions that a stop interrupted.
+// resumeDrops goes on with the deletions that a stop, or another leader of the
+// hub, left undone.
 func (c *Client) resumeDrops() {
 	for _, id := range c.options.Hub.Deleting() {
 		c.dropSoon(id)
@@ -29,16 +30,23 @@ func (c *Client) resumeDrops() {
 }
 
 // dropSoon removes a deleted tenant's data and then its record at the hub, and
-// tries again until both are gone.
+// tries again until both are gone or another node leads the hub.
 func (c *Client) dropSoon(id tenant.ID) {
+	if c.background.Err() != nil {
+		return
+	}
+	if _, running := c.dropping.LoadOrStore(id, true); running {
+		return
+	}
 	c.wg.Go(func() {
+		defer c.dropping.Delete(id)
 		for {
 			err := c.DropTenant(c.background, id)
 			if err == nil {
 				err = c.options.Hub.TenantPurged(c.background, id)
 			}
-			if err == nil || c.background.Err() != nil {
-				return
+			if err == nil || c.background.Err() != nil || !c.node.SystemReplica().Leads() {
+				return // in the last case whoever leads now goes on
 			}
 			c.log.Warn("the data of a deleted tenant stays for now", "tenant", id, "err", err)
 			select {

@@ -1,0 +1,76 @@
+package grains
+
+import (
+	"context"
+	"time"
+
+	"github.com/hivehub/waggle/actors"
+	"github.com/hivehub/waggle/collection"
+	"github.com/hivehub/waggle/tenant"
+)
+
+// The methods that nodes call each other by, see actors.Node.Call.
+const (
+	// MethodRequest carries a tenant's or the operator's request to the node that
+	// is in charge of it.
+	MethodRequest = "request"
+	// methodDrop asks the leader of a tenant's partition to drop its data. The
+	// request is the tenant's id.
+	methodDrop = "drop"
+)
+
+// callTimeout bounds a call of the background to another node.
+const callTimeout = 10 * time.Second
+
+// Leader returns the node that is in charge of a tenant's data, or of the hub
+// for "": local when it is this one, 0 when nobody is known. next is closed
+// when that may have changed.
+func (c *Client) Leader(id tenant.ID) (number uint32, local bool, next <-chan struct{}) {
+	r := c.node.SystemReplica()
+	if id != "" {
+		r = c.replicaOf(id)
+	}
+	number, next = r.Leader()
+	if !r.Here() {
+		number = c.neighbour(r)
+	}
+	return number, number == c.node.Number() && r.Leads(), next
+}
+
+// neighbour is a node that has a replica of a group that has none here: the
+// preferred leader, or the next one that can be reached.
+func (c *Client) neighbour(r *actors.Replica) uint32 {
+	if c.options.Topology == nil {
+		return 0
+	}
+	p, _ := c.options.Topology.Topology().Placement(r.Group())
+	for _, other := range p.Replicas {
+		if m := other.ID.Member(); m != c.node.Number() && c.node.Connected(m) {
+			return m
+		}
+	}
+	return 0
+}
+
+// Forward hands a request to another node's edge.
+func (c *Client) Forward(ctx context.Context, number uint32, request []byte) ([]byte, error) {
+	return c.node.Call(ctx, number, MethodRequest, request)
+}
+
+// answerDrop drops a tenant's data for another node.
+func (c *Client) answerDrop(ctx context.Context, _ uint32, request []byte) ([]byte, error) {
+	id, err := tenant.ParseID(string(request))
+	if err != nil {
+		return nil, collection.Errorf(collection.InvalidArgument, "not a tenant")
+	}
+	return nil, c.dropHere(ctx, id)
+}
+
+// nowLeads begins what the leader of a group does in the background.
+func (c *Client) nowLeads(group uint64) {
+	if group == actors.SystemGroup {
+		c.resumeDrops()
+		return
+	}
+	c.purge.add(group - 1)
+}
