@@ -23,8 +23,8 @@ import (
 const defaultURL = "http://127.0.0.1:15002"
 
 // NewRoot returns the whole waggle command. serve is the command that runs a
-// node.
-func NewRoot(serve *cobra.Command) *cobra.Command {
+// node, cluster are further commands below `waggle cluster`.
+func NewRoot(serve *cobra.Command, cluster ...*cobra.Command) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "waggle",
 		Short:         "Waggle is a multi-tenant vector search engine",
@@ -33,7 +33,7 @@ func NewRoot(serve *cobra.Command) *cobra.Command {
 		// Cobra's are several lines; an error is one.
 		DisableSuggestions: true,
 	}
-	root.AddCommand(serve, newTenants(), newKeys(), newDemo(), newVersion())
+	root.AddCommand(serve, newTenants(), newKeys(), newCluster(cluster...), newDemo(), newVersion())
 	return root
 }
 

@@ -77,6 +77,9 @@ func (r *request) authenticate() (tenant.Context, error) {
 
 // admit authenticates the request and checks that its key allows op.
 func (r *request) admit(op tenant.Operation) (tenant.Context, error) {
+	if r.forwarded != nil {
+		return r.admitForwarded(op)
+	}
 	tc, err := r.authenticate()
 	if err != nil {
 		r.s.meter.refused(faultOf(asError(err)).word)

@@ -158,6 +158,10 @@ func (r *request) fail(err error) {
 	e := asError(err)
 	f := faultOf(e)
 	r.logFault(e, err, f)
+	if r.forwarded != nil {
+		r.failure = e // the other node puts it into words
+		return
+	}
 	r.http.Response.Reset()
 	r.setHeaders()
 	if f.retry {

@@ -33,10 +33,13 @@ func (s *Server) live(r *request) error { return r.sendJSON(200, map[string]stri
 
 // ready answers 503 while the node cannot serve data.
 func (s *Server) ready(r *request) error {
-	if !s.health().Ready {
+	h := s.health()
+	if !h.Ready {
 		return &collection.Error{Code: collection.Unavailable, Message: "not ready"}
 	}
-	return r.sendJSON(200, map[string]string{"status": "ok"})
+	body := map[string]any{"status": "ok"}
+	maps.Copy(body, h.Notes)
+	return r.sendJSON(200, body)
 }
 
 // healthStatus is one word for everybody and the whole state for the operator.

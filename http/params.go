@@ -13,6 +13,9 @@ import (
 // limitTime gives the request its deadline: what the client asks for
 // (X-Timeout-Ms, or Qdrant's timeout in seconds), else the limit for its kind.
 func (r *request) limitTime(op tenant.Operation) error {
+	if r.forwarded != nil {
+		return nil // the time that was left came with it
+	}
 	d := r.s.limits.WriteDeadline
 	if op == tenant.OpRead {
 		d = r.s.limits.ReadDeadline

@@ -33,6 +33,10 @@ type request struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
 	entered bool // counted by the gate
+	atRoot  bool // of the listener where Qdrant's API is at the root
+
+	forwarded *forwarded // the request came from another node, which admitted it
+	failure   error      // and is answered with this
 
 	body     []byte  // whole, once the route has been admitted
 	bodyDone bool    // read to its end
@@ -79,7 +83,7 @@ func (s *Server) guard(next fasthttp.RequestHandler, fallback surface) fasthttp.
 
 func (s *Server) begin(ctx *fasthttp.RequestCtx, fallback surface) *request {
 	r := requests.Get().(*request)
-	*r = request{s: s, http: ctx, surface: fallback, route: "none", start: time.Now(), ctx: s.base}
+	*r = request{s: s, http: ctx, surface: fallback, route: "none", start: time.Now(), ctx: s.base, atRoot: fallback == surfaceQdrant}
 	if fallback == surfaceNative && underQdrantPrefix(ctx.URI().PathOriginal()) {
 		r.surface = surfaceQdrant
 	}

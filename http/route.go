@@ -59,6 +59,8 @@ type route struct {
 	op      tenant.Operation
 	handle  handler
 	open    openHandler
+
+	anywhere bool // answered by the node that is asked, whoever is in charge
 }
 
 // publicRoutes are the routes that answer without a key, all of them.
@@ -89,7 +91,11 @@ func (rt *route) check() {
 
 // routes is the whole table.
 func (s *Server) routes() []route {
-	return append(append(s.nativeRoutes(), s.operatorRoutes()...), s.qdrantRoutes()...)
+	all := append(append(s.nativeRoutes(), s.operatorRoutes()...), s.qdrantRoutes()...)
+	if s.nodes != nil {
+		all = append(all, s.clusterRoutes()...)
+	}
+	return all
 }
 
 // mainApp routes the main listener: everything, Qdrant's API below its prefix.
@@ -173,7 +179,7 @@ func (r *request) run(rt *route) error {
 			return err
 		}
 	}
-	return rt.handle(r, tc)
+	return r.inCharge(rt, tc)
 }
 
 // protocolError answers what is no HTTP request, and what a client was too

@@ -18,6 +18,8 @@ import (
 type Options struct {
 	Engine  Engine
 	Hub     Hub
+	Cluster Cluster       // nil: there are no other nodes
+	Nodes   Nodes         // what the operator may ask about the cluster; nil: nothing
 	Health  func() Health // called for every probe: it must be cheap. nil: always ready
 	Version string        // of Waggle
 	Commit  string        // 40 characters, or ""
@@ -32,6 +34,7 @@ type Options struct {
 type Health struct {
 	Ready  bool
 	Reason string         // why not ready, for the operator
+	Notes  map[string]any // what everybody may know of a node that is ready
 	Parts  map[string]any // further members of the operator's view: "hub", "cluster", ...
 }
 
@@ -40,6 +43,8 @@ type Health struct {
 type Server struct {
 	engine  Engine
 	hub     Hub
+	cluster Cluster
+	nodes   Nodes
 	health  func() Health
 	version string
 	commit  string
@@ -54,6 +59,8 @@ type Server struct {
 	bodies   atomic.Int64 // bytes of request bodies held
 	conns    conns
 	ports    []*port
+
+	forwards fasthttp.RequestHandler // routes what other nodes send
 }
 
 // port is one listener and the server behind it.
@@ -75,7 +82,7 @@ func New(o Options) *Server {
 		o.Health = func() Health { return Health{Ready: true} }
 	}
 	s := &Server{
-		engine: o.Engine, hub: o.Hub, health: o.Health,
+		engine: o.Engine, hub: o.Hub, cluster: o.Cluster, nodes: o.Nodes, health: o.Health,
 		version: o.Version, commit: o.Commit,
 		limits: o.Limits, log: o.Logger,
 		meter: newMeter(o.Version, o.Registry), started: time.Now(),
@@ -83,6 +90,7 @@ func New(o Options) *Server {
 	s.base, s.cancel = context.WithCancel(context.Background())
 	s.conns.init()
 	s.inFlight.init()
+	s.forwards = s.mainApp().Handler()
 	return s
 }
 

@@ -1,0 +1,181 @@
+package httpedge
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
+	"github.com/vmihailenco/msgpack/v5"
+
+	"github.com/hivehub/waggle/collection"
+	"github.com/hivehub/waggle/tenant"
+)
+
+// Cluster is the way to the nodes that are in charge of what this one is not.
+type Cluster interface {
+	// Leader returns the node that is in charge of a tenant's data, or of the
+	// hub for "": local when it is this one, 0 when nobody is known. next is
+	// closed when that may have changed.
+	Leader(id tenant.ID) (number uint32, local bool, next <-chan struct{})
+	// Forward hands a request to another node's ServeForwarded. Its errors are
+	// those of the handler there. Unavailable with the outcome "unknown" means
+	// that the request may have been carried out.
+	Forward(ctx context.Context, number uint32, request []byte) ([]byte, error)
+}
+
+// forwarded is a request on its way to the node that is in charge. It travels
+// as it came, admitted and not decoded: the decoding is done once, there.
+type forwarded struct {
+	Method string         `msgpack:"m"`
+	URI    string         `msgpack:"u"` // path and query, as on the main listener
+	ID     string         `msgpack:"i"`
+	Key    string         `msgpack:"k,omitempty"` // Idempotency-Key
+	Tenant tenant.Context `msgpack:"t"`
+	Body   []byte         `msgpack:"b"`
+}
+
+// forwardedAnswer is a successful answer.
+type forwardedAnswer struct {
+	Status int    `msgpack:"s"`
+	Type   string `msgpack:"t"`
+	Body   []byte `msgpack:"b"`
+}
+
+// The pause before looking again for whoever is in charge, when nothing tells
+// of a change: doubled each time.
+const (
+	lookAgainMin = 5 * time.Millisecond
+	lookAgainMax = 100 * time.Millisecond
+)
+
+// inCharge runs the handler where it belongs: here, or on the node that is in
+// charge. While leadership moves it waits, until the request's deadline. What
+// may have taken effect is not tried again, unless it reads, or has an
+// idempotency key.
+func (r *request) inCharge(rt *route, tc tenant.Context) error {
+	if r.s.cluster == nil || rt.anywhere {
+		return rt.handle(r, tc)
+	}
+	if r.forwarded != nil {
+		return rt.handle(r, tc) // one hop at most: whoever sent it looks further
+	}
+	pause := lookAgainMin
+	for {
+		number, local, next := r.s.cluster.Leader(tc.TenantID)
+		err := errNobody
+		switch {
+		case local:
+			err = rt.handle(r, tc)
+		case number != 0:
+			err = r.forward(number, tc)
+		}
+		if err == nil || !r.again(rt, err) {
+			return err
+		}
+		timer := time.NewTimer(pause/2 + rand.N(pause))
+		select {
+		case <-next:
+		case <-timer.C:
+			pause = min(2*pause, lookAgainMax)
+		case <-r.ctx.Done():
+			timer.Stop()
+			return err
+		}
+		timer.Stop()
+	}
+}
+
+// errNobody is the answer when a group has no leader for too long.
+var errNobody error = &collection.Error{
+	Code: collection.Unavailable, Reason: collection.ReasonNotLeader,
+	Message: "no node is in charge of this data at the moment; retry",
+}
+
+// again reports whether a request that failed so may be sent to whoever is in
+// charge now.
+func (r *request) again(rt *route, err error) bool {
+	var e *collection.Error
+	if r.ctx.Err() != nil || !errors.As(err, &e) || e.Code != collection.Unavailable {
+		return false
+	}
+	if e.Reason == collection.ReasonOverload {
+		return false
+	}
+	if e.Details["outcome"] != "unknown" {
+		return e.Reason == collection.ReasonNotLeader || e.Reason == collection.ReasonNone
+	}
+	reads := rt.op == tenant.OpRead || rt.method == fiber.MethodGet
+	return reads || r.header("Idempotency-Key") != ""
+}
+
+// forward lets another node answer.
+func (r *request) forward(number uint32, tc tenant.Context) error {
+	uri := string(r.http.RequestURI())
+	if r.atRoot {
+		uri = qdrantPrefix + uri
+	}
+	b, err := msgpack.Marshal(&forwarded{
+		Method: string(r.http.Method()), URI: uri, ID: r.id,
+		Key: r.header("Idempotency-Key"), Tenant: tc, Body: r.body,
+	})
+	if err != nil {
+		return err
+	}
+	b, err = r.s.cluster.Forward(r.ctx, number, b)
+	if err != nil {
+		return err
+	}
+	var a forwardedAnswer
+	if err := msgpack.Unmarshal(b, &a); err != nil {
+		return err
+	}
+	r.send(a.Status, a.Body)
+	r.http.Response.Header.SetContentType(a.Type)
+	return nil
+}
+
+// ServeForwarded answers a request that another node admitted. The result is
+// for that node's edge alone; an error is for it to put into words.
+func (s *Server) ServeForwarded(ctx context.Context, payload []byte) ([]byte, error) {
+	var f forwarded
+	if err := msgpack.Unmarshal(payload, &f); err != nil {
+		return nil, collection.Errorf(collection.Internal, "a forwarded request that cannot be read")
+	}
+	if f.Tenant.ValidatedAt.IsZero() {
+		return nil, collection.Errorf(collection.Unauthenticated, "a forwarded request without a tenant")
+	}
+	if !s.inFlight.enter() {
+		return nil, errNobody
+	}
+	defer s.inFlight.leave()
+	var c fasthttp.RequestCtx
+	c.Init(&fasthttp.Request{}, nil, nil)
+	c.Request.Header.SetMethod(f.Method)
+	c.Request.SetRequestURI(f.URI)
+	if f.Key != "" {
+		c.Request.Header.Set("Idempotency-Key", f.Key)
+	}
+	r := &request{s: s, http: &c, surface: surfaceNative, route: "none", start: time.Now(), ctx: ctx, id: f.ID, forwarded: &f, body: f.Body, bodyDone: true}
+	c.SetUserValue(requestKey{}, r)
+	defer r.recovered()
+	s.forwards(&c)
+	if r.failure != nil {
+		return nil, r.failure
+	}
+	return msgpack.Marshal(&forwardedAnswer{
+		Status: c.Response.StatusCode(), Type: string(c.Response.Header.ContentType()), Body: c.Response.Body(),
+	})
+}
+
+// admitForwarded checks again what the other node has checked.
+func (r *request) admitForwarded(op tenant.Operation) (tenant.Context, error) {
+	tc := r.forwarded.Tenant
+	switch {
+	case op == tenant.OpOperator && !tc.IsOperator, op != tenant.OpOperator && !tc.Valid(), !tc.May(op):
+		return tenant.Context{}, errForbidden
+	}
+	return tc, nil
+}
