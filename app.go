@@ -20,7 +20,7 @@ import (
 )
 
 func main() {
-	os.Exit(cli.Run(context.Background(), cli.NewRoot(newServeCommand(os.Getenv, serve))))
+	os.Exit(cli.Run(context.Background(), cli.NewRoot(newServeCommand(os.Getenv, serve), newClusterInit(os.Getenv))))
 }
 
 // How long starting and stopping may take.
@@ -40,14 +40,18 @@ func serve(ctx context.Context, c Config) error {
 	app := fx.New(
 		fx.NopLogger,
 		fx.StartTimeout(startTimeout), fx.StopTimeout(stopTimeout),
-		fx.Supply(c),
+		fx.Supply(c, fx.Annotate(ctx, fx.As(new(context.Context)))),
 		fx.Provide(
 			newLogger,
-			openDataDir,     // locked; the secret in it
+			lockDataDir,
 			openListeners,   // ports, before anything is written
+			takePlace,       // who this node is; an empty one of a cluster joins
+			openDataDir,     // the secret
 			newKeyDirectory, // who a key belongs to
+			newNetwork,      // the way to the other nodes
 			startNode,       // node log, partitions, replica actors
 			startHub,        // tenants, plans, keys; born if need be
+			joinOthers,      // peers, Consul, placement
 			startQuotas,     // limits for every write
 			startGrains,     // collections
 			startEdge,       // HTTP

@@ -85,11 +85,36 @@ limits {
   deadline_max   = "5m"
 }
 
-# Reserved: this version runs on one node and refuses any value but "".
+# This node as one of several; without a name it is alone. The first node is one
+# that was alone before; a further one begins with an empty data_dir and a token
+# of `waggle cluster token`. docs/cluster.md shows it step by step.
 cluster {
-  name       = ""
-  node_id    = ""
-  listen     = ""
-  consul     = ""
+  name    = "" # the same on every node
+  node_id = "" # this node's, as names are: a-z 0-9 . _ -
+  listen  = "" # HOST:PORT for the other nodes; mutual TLS, nothing else is spoken there
+
+  # Where the other nodes reach this one, when that is not listen.
+  advertise = ""
+
+  # Used once, by an empty node. Better in WAGGLE_CLUSTER_JOIN_TOKEN than here.
   join_token = ""
+
+  # A node that has been away for so long is replaced by another one, if there
+  # is one: its replicas are made anew there.
+  swap_after = "5m"
+
+  # Consul knows who is in the cluster. Data never depends on it.
+  consul {
+    address = "" # HOST:PORT
+    token   = "" # ACL token, sent with every call
+  }
+
+  # Files instead of what the cluster's own authority issues: all three or none.
+  # They are read again when they change. A certificate names its node by
+  # common name and the URI waggle://CLUSTER-ID/NUMBER.
+  tls {
+    cert = ""
+    key  = ""
+    ca   = ""
+  }
 }

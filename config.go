@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -54,14 +55,36 @@ type StorageConfig struct {
 	DeltaBytesMax      int64
 }
 
-// ClusterConfig is reserved: a node that is part of a cluster comes later.
+// ClusterConfig is a node's part in a cluster of several. Without a name the
+// node is alone.
 type ClusterConfig struct {
 	Name      string
 	NodeID    string
-	Listen    string
-	Consul    string
+	Listen    string // for the other nodes
+	Advertise string // where they reach it; "" is Listen
 	JoinToken string
+	SwapAfter time.Duration
+	Consul    ConsulConfig
+	TLS       TLSConfig
 }
+
+// ConsulConfig is how Consul is reached.
+type ConsulConfig struct {
+	Address string
+	Token   string
+}
+
+// TLSConfig names files that stand in for what the cluster's own authority
+// issues: all three or none.
+type TLSConfig struct {
+	Cert, Key, CA string
+}
+
+// several reports whether the node is to be one of several.
+func (c *ClusterConfig) several() bool { return c.Name != "" }
+
+// address is where the other nodes reach this one.
+func (c *ClusterConfig) address() string { return cmp.Or(c.Advertise, c.Listen) }
 
 // off is the address of a listener that is not wanted.
 const off = "off"
@@ -80,7 +103,8 @@ func DefaultConfig() Config {
 			CheckpointInterval: 30 * time.Second,
 			DeltaBytesMax:      256 << 20,
 		},
-		Limits: httpedge.DefaultLimits(),
+		Limits:  httpedge.DefaultLimits(),
+		Cluster: ClusterConfig{SwapAfter: 5 * time.Minute},
 	}
 }
 
@@ -133,8 +157,14 @@ func (c *Config) settings() []setting {
 		{"cluster.name", &c.Cluster.Name},
 		{"cluster.node_id", &c.Cluster.NodeID},
 		{"cluster.listen", &c.Cluster.Listen},
-		{"cluster.consul", &c.Cluster.Consul},
+		{"cluster.advertise", &c.Cluster.Advertise},
 		{"cluster.join_token", &c.Cluster.JoinToken},
+		{"cluster.swap_after", &c.Cluster.SwapAfter},
+		{"cluster.consul.address", &c.Cluster.Consul.Address},
+		{"cluster.consul.token", &c.Cluster.Consul.Token},
+		{"cluster.tls.cert", &c.Cluster.TLS.Cert},
+		{"cluster.tls.key", &c.Cluster.TLS.Key},
+		{"cluster.tls.ca", &c.Cluster.TLS.CA},
 	}
 }
 
@@ -156,8 +186,37 @@ func (c *Config) Validate() error {
 	if n := c.Limits.Request.BatchPoints; n > collection.MaxBatchPoints {
 		faults = append(faults, fmt.Errorf("limits.batch_points: is %d; must be at most %d", n, collection.MaxBatchPoints))
 	}
-	if c.Cluster != (ClusterConfig{}) {
-		faults = append(faults, errors.New("cluster: a node cannot be part of a cluster yet; leave out the cluster block, --cluster, --node-id, --consul, --cluster-listen and --join-token"))
+	return errors.Join(append(faults, c.Cluster.validate())...)
+}
+
+// validate demands what a node of several needs: all of it or nothing.
+func (c *ClusterConfig) validate() error {
+	needed := []struct{ path, flag, value string }{
+		{"cluster.name", "--cluster", c.Name},
+		{"cluster.node_id", "--node-id", c.NodeID},
+		{"cluster.listen", "--cluster-listen", c.Listen},
+		{"cluster.consul.address", "--consul", c.Consul.Address},
+	}
+	alone := ClusterConfig{SwapAfter: c.SwapAfter}
+	if *c == alone {
+		return nil
+	}
+	var faults []error
+	for _, n := range needed {
+		if n.value == "" {
+			faults = append(faults, fmt.Errorf("%s: is empty; a node of a cluster needs it (%s)", n.path, n.flag))
+		}
+	}
+	for _, a := range []struct{ path, address string }{{"cluster.listen", c.Listen}, {"cluster.advertise", c.Advertise}} {
+		if _, _, err := net.SplitHostPort(a.address); a.address != "" && err != nil {
+			faults = append(faults, fmt.Errorf("%s: %q is not HOST:PORT", a.path, a.address))
+		}
+	}
+	if host, _, err := net.SplitHostPort(c.address()); err == nil && (host == "" || net.ParseIP(host).IsUnspecified()) {
+		faults = append(faults, fmt.Errorf("cluster.advertise: the other nodes cannot reach %q; name this node's address (--cluster-advertise)", c.address()))
+	}
+	if t := c.TLS; t != (TLSConfig{}) && (t.Cert == "" || t.Key == "" || t.CA == "") {
+		faults = append(faults, errors.New("cluster.tls: cert, key and ca go together"))
 	}
 	return errors.Join(faults...)
 }

@@ -59,11 +59,12 @@ var serveFlags = []struct{ name, path, usage string }{
 	{"data", "data_dir", "data directory"},
 	{"listen", "listen.address", "HOST:PORT of the main listener"},
 	{"qdrant-listen", "listen.qdrant_address", "HOST:PORT of the Qdrant listener, or off"},
-	{"node-id", "cluster.node_id", "this node's name in the cluster (reserved)"},
-	{"cluster", "cluster.name", "the cluster's name (reserved)"},
-	{"consul", "cluster.consul", "HOST:PORT of Consul (reserved)"},
-	{"cluster-listen", "cluster.listen", "HOST:PORT for other nodes (reserved)"},
-	{"join-token", "cluster.join_token", "one-time token to join a cluster (reserved)"},
+	{"node-id", "cluster.node_id", "this node's name in the cluster"},
+	{"cluster", "cluster.name", "the cluster's name; without it the node is alone"},
+	{"consul", "cluster.consul.address", "HOST:PORT of Consul"},
+	{"cluster-listen", "cluster.listen", "HOST:PORT for the other nodes"},
+	{"cluster-advertise", "cluster.advertise", "HOST:PORT where the other nodes reach this one, if not that of --cluster-listen"},
+	{"join-token", "cluster.join_token", "one-time token with which an empty node joins: waggle cluster token"},
 }
 
 // newServeCommand is `waggle serve`. run gets the valid configuration: flags

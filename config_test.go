@@ -58,13 +58,16 @@ func TestSampleHasEveryKey(t *testing.T) {
 	c := DefaultConfig()
 	for _, s := range c.settings() {
 		body, name := root, s.path
-		if block, key, ok := strings.Cut(s.path, "."); ok {
-			i := slices.IndexFunc(root.Blocks, func(b *hclsyntax.Block) bool { return b.Type == block })
-			if i < 0 {
-				t.Errorf("block %s is missing", block)
-				continue
+		for {
+			block, rest, ok := strings.Cut(name, ".")
+			if !ok {
+				break
 			}
-			body, name = root.Blocks[i].Body, key
+			i := slices.IndexFunc(body.Blocks, func(b *hclsyntax.Block) bool { return b.Type == block })
+			if i < 0 {
+				t.Fatalf("block %s of %s is missing", block, s.path)
+			}
+			body, name = body.Blocks[i].Body, rest
 		}
 		if body.Attributes[name] == nil {
 			t.Errorf("%s is missing", s.path)
@@ -190,11 +193,16 @@ func TestConfigValidate(t *testing.T) {
 		{args: []string{"--listen", "10.0.0.1:15002"}, want: "does not speak TLS yet"},
 		{args: []string{"--qdrant-listen", "0.0.0.0:6333"}, want: "listen.qdrant_address: "},
 		{args: []string{"--listen", "0.0.0.0:15002"}, env: map[string]string{"WAGGLE_LISTEN_BEHIND_PROXY": "true"}},
-		{args: []string{"--cluster", "c"}, want: "a node cannot be part of a cluster yet"},
-		{args: []string{"--node-id", "n1"}, want: "a node cannot be part of a cluster yet"},
-		{args: []string{"--consul", "127.0.0.1:8500"}, want: "a node cannot be part of a cluster yet"},
-		{args: []string{"--cluster-listen", "127.0.0.1:15010"}, want: "a node cannot be part of a cluster yet"},
-		{args: []string{"--join-token", "x"}, want: "a node cannot be part of a cluster yet"},
+		{args: append(several("127.0.0.1:1")[:2], several("127.0.0.1:1")[4:]...), want: "cluster.node_id: is empty; a node of a cluster needs it (--node-id)"},
+		{args: several("127.0.0.1:1")[2:], want: "cluster.name: is empty"},
+		{args: []string{"--consul", "127.0.0.1:8500", "--cluster", "c", "--node-id", "n"}, want: "cluster.listen: is empty"},
+		{args: []string{"--join-token", "x", "--cluster", "c", "--node-id", "n", "--cluster-listen", "127.0.0.1:1"}, want: "cluster.consul.address: is empty"},
+		{args: several("127.0.0.1:15010")},
+		{args: several("15010"), want: `cluster.listen: "15010" is not HOST:PORT`},
+		{args: several("0.0.0.0:15010"), want: "cluster.advertise: the other nodes cannot reach"},
+		{args: append(several("0.0.0.0:15010"), "--cluster-advertise", "10.0.0.1:15010")},
+		{args: several("127.0.0.1:15010"), env: map[string]string{"WAGGLE_CLUSTER_TLS_CERT": "c.pem"}, want: "cert, key and ca go together"},
+		{args: several("127.0.0.1:15010"), env: map[string]string{"WAGGLE_CLUSTER_SWAP_AFTER": "0s"}, want: "cluster.swap_after: must be more than 0"},
 		{env: map[string]string{"WAGGLE_PARTITIONS": "15"}, want: "partitions: is 15; must be 16 to 1024"},
 		{env: map[string]string{"WAGGLE_PARTITIONS": "1025"}, want: "partitions: is 1025"},
 		{env: map[string]string{"WAGGLE_PARTITIONS": "1024"}},
@@ -286,4 +294,9 @@ func TestSecret(t *testing.T) {
 	if _, err := openSecret(c, false); err == nil || !strings.Contains(err.Error(), "does not exist") {
 		t.Errorf("named file that is not there: %v", err)
 	}
+}
+
+// several are the flags of a node of a cluster.
+func several(listen string) []string {
+	return []string{"--cluster", "c", "--node-id", "n1", "--consul", "127.0.0.1:8500", "--cluster-listen", listen}
 }

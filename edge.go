@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/fx"
@@ -16,38 +18,54 @@ import (
 	"github.com/hivehub/waggle/index/distance"
 )
 
+// handOverTime is how long a node that stops waits for others to take over what
+// it leads.
+const handOverTime = 2 * time.Second
+
 // startEdge opens the node to the world: everything behind it is up.
-func startEdge(lc fx.Lifecycle, c Config, l *listeners, n *actors.Node, g *grains.Client, hub *hubsvc.Embedded, log *slog.Logger) *httpedge.Server {
+func startEdge(lc fx.Lifecycle, c Config, l *listeners, h *neighbourhood, n *actors.Node, g *grains.Client, hub *hubsvc.Embedded, log *slog.Logger) *httpedge.Server {
 	version, commit := cli.Version()
 	s := httpedge.New(httpedge.Options{
 		Engine: g, Hub: hub, Limits: c.Limits, Logger: log,
 		Version: version, Commit: commit,
-		Health:   func() httpedge.Health { return health(n, g, hub) },
+		Health:   func() httpedge.Health { return health(h, n, g, hub) },
 		Registry: nodeMetrics(n, g),
+		Cluster:  g, Nodes: clusterState{h, n, hub},
+	})
+	n.Handle(grains.MethodRequest, func(ctx context.Context, _ uint32, request []byte) ([]byte, error) {
+		return s.ServeForwarded(ctx, request)
 	})
 	s.Serve(l.main, l.qdrant)
-	lc.Append(fx.StopHook(s.Shutdown))
+	lc.Append(fx.StopHook(func(ctx context.Context) error {
+		leave, cancel := context.WithTimeout(ctx, handOverTime)
+		defer cancel()
+		n.HandOver(leave)
+		return s.Shutdown(ctx)
+	}))
 	return s
 }
 
 // health is what the probes show. A corrupt partition is shown and does not
 // make the node unready: the others serve.
-func health(n *actors.Node, g *grains.Client, hub *hubsvc.Embedded) httpedge.Health {
-	h := httpedge.Health{Ready: true}
+func health(h *neighbourhood, n *actors.Node, g *grains.Client, hub *hubsvc.Embedded) httpedge.Health {
+	state := httpedge.Health{Ready: true}
 	corrupt := []uint64{}
 	for _, r := range n.Replicas() {
-		if r.Err() != nil {
+		if r.Here() && r.Err() != nil {
 			corrupt = append(corrupt, r.Group())
 		}
 	}
-	if n.SystemReplica().Err() != nil {
-		h.Ready, h.Reason = false, "the system group is corrupt: no key can be validated"
+	if err := n.SystemReplica().Err(); err != nil {
+		state.Ready, state.Reason = false, "the system group is corrupt: no key can be validated"
+	}
+	if leader, _ := n.SystemReplica().Leader(); leader == 0 {
+		state.Ready, state.Reason = false, "the hub has no leader: no majority of its voters answers"
 	}
 	id := ""
 	if cluster, ok := hub.Cluster(); ok {
 		id = cluster.ID.String()
 	}
-	h.Parts = map[string]any{
+	state.Parts = map[string]any{
 		"hub":    map[string]any{"enabled": true, "active": true, "tenant_isolation": "collection"},
 		"backup": map[string]any{"enabled": false},
 		"cluster": map[string]any{
@@ -55,7 +73,11 @@ func health(n *actors.Node, g *grains.Client, hub *hubsvc.Embedded) httpedge.Hea
 			"active_collections": g.Active(), "kernels": distance.Kernels(),
 		},
 	}
-	return h
+	if h != nil {
+		state.Notes = h.notes()
+		state.Parts["consul"] = map[string]any{"healthy": h.consul.Healthy()}
+	}
+	return state
 }
 
 // nodeMetrics are the series of the node below the edge. None carries a
@@ -72,7 +94,7 @@ func nodeMetrics(n *actors.Node, g *grains.Client) *prometheus.Registry {
 	gauge("corrupt_groups", "Raft groups that stopped because their stored bytes are corrupt.", func() float64 {
 		corrupt := 0
 		for _, r := range n.Replicas() {
-			if r.Err() != nil {
+			if r.Here() && r.Err() != nil {
 				corrupt++
 			}
 		}

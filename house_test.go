@@ -41,7 +41,7 @@ var walls = map[string][]string{
 	"github.com/valyala/fasthttp":         {"http"},
 	"github.com/asynkron/protoactor-go":   {"actors", "grains", "."},
 	"go.etcd.io/bbolt":                    {"persistence"},
-	"go.etcd.io/raft/v3":                  {"actors", "persistence"},
+	"go.etcd.io/raft/v3":                  {"actors", "persistence", "."},
 	"go.uber.org/fx":                      {"."},
 	"go.uber.org/dig":                     {"."},
 	"github.com/hashicorp/hcl/v2":         {"."},

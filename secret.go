@@ -25,14 +25,19 @@ const (
 	purposeCASeal  = "waggle ca seal 1"  // encryption of the certificate authority's key
 )
 
+// secretPath is where the cluster secret is.
+func secretPath(c Config) string {
+	if c.SecretFile != "" {
+		return c.SecretFile
+	}
+	return filepath.Join(c.DataDir, "secret")
+}
+
 // openSecret reads the cluster secret. A node that is not born yet gets a new
 // one, but only in the data directory: a file that the configuration names
 // and that is not there is a mistake, or a mount that failed.
 func openSecret(c Config, born bool) (clusterSecret, error) {
-	path := c.SecretFile
-	if path == "" {
-		path = filepath.Join(c.DataDir, "secret")
-	}
+	path := secretPath(c)
 	s, err := readSecret(path)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return s, err
@@ -75,8 +80,13 @@ func readSecret(path string) (clusterSecret, error) {
 // when a power cut cannot take it away any more: keys hashed under a lost
 // secret would be lost with it.
 func writeSecret(path string, s clusterSecret) error {
+	return replaceSynced(path, hex.EncodeToString(s[:])+"\n")
+}
+
+// replaceSynced leaves either what was at path or the whole text, durably.
+func replaceSynced(path, text string) error {
 	tmp := path + ".tmp"
-	if err := writeSynced(tmp, hex.EncodeToString(s[:])+"\n"); err != nil {
+	if err := writeSynced(tmp, text); err != nil {
 		return err
 	}
 	if err := os.Rename(tmp, path); err != nil {

@@ -56,14 +56,14 @@ func newLogger(c Config) (*slog.Logger, error) {
 	return slog.New(slog.NewTextHandler(os.Stderr, o)), nil
 }
 
-// dataDir is the locked data directory and the secret in it.
-type dataDir struct {
-	path   string
-	secret clusterSecret
+// lockedDir is the data directory, this process's alone.
+type lockedDir struct {
+	path string
+	born bool // there is a node log in it
 }
 
-// openDataDir makes the directory if need be and locks it for this process.
-func openDataDir(lc fx.Lifecycle, c Config) (*dataDir, error) {
+// lockDataDir makes the directory if need be and locks it for this process.
+func lockDataDir(lc fx.Lifecycle, c Config) (*lockedDir, error) {
 	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}
@@ -76,21 +76,30 @@ func openDataDir(lc fx.Lifecycle, c Config) (*dataDir, error) {
 	}
 	lc.Append(fx.StopHook(lock.Close))
 	_, err = os.Stat(filepath.Join(c.DataDir, "log"))
-	secret, err := openSecret(c, err == nil)
-	if err != nil {
-		return nil, err
-	}
-	return &dataDir{path: c.DataDir, secret: secret}, nil
+	return &lockedDir{path: c.DataDir, born: err == nil}, nil
+}
+
+// dataDir is the locked data directory and the secret in it.
+type dataDir struct {
+	path   string
+	secret clusterSecret
+}
+
+// openDataDir reads the secret, which a joining node has got just before.
+func openDataDir(c Config, d *lockedDir, s *standing) (*dataDir, error) {
+	secret, err := openSecret(c, d.born || s.place != nil)
+	return &dataDir{path: d.path, secret: secret}, err
 }
 
 // listeners are the open ports; the edge takes them over when the rest is up.
 type listeners struct {
 	main, qdrant net.Listener // qdrant is nil when it is off
+	cluster      net.Listener // nil for a node that is alone
 }
 
 // openListeners opens the ports before anything is written, so that a taken
 // port leaves no half-born directory behind.
-func openListeners(lc fx.Lifecycle, c Config, _ *dataDir) (*listeners, error) {
+func openListeners(lc fx.Lifecycle, c Config, _ *lockedDir) (*listeners, error) {
 	l := &listeners{}
 	var err error
 	if l.main, err = listen("--listen", c.Listen.Address); err != nil {
@@ -99,6 +108,12 @@ func openListeners(lc fx.Lifecycle, c Config, _ *dataDir) (*listeners, error) {
 	if c.Listen.QdrantAddress != off {
 		if l.qdrant, err = listen("--qdrant-listen", c.Listen.QdrantAddress); err != nil {
 			return nil, errors.Join(err, l.main.Close())
+		}
+	}
+	if c.Cluster.several() {
+		if l.cluster, err = listen("--cluster-listen", c.Cluster.Listen); err != nil {
+			l.close()
+			return nil, err
 		}
 	}
 	lc.Append(fx.StopHook(l.close))
@@ -122,15 +137,23 @@ func (l *listeners) close() {
 	if l.qdrant != nil {
 		_ = l.qdrant.Close()
 	}
+	if l.cluster != nil {
+		_ = l.cluster.Close()
+	}
 }
 
 func newKeyDirectory(d *dataDir) *hubsvc.Directory {
 	return hubsvc.NewDirectory(hubsvc.NewKeyHasher(d.secret.derive(purposeKeyHash)), time.Now)
 }
 
-func startNode(lc fx.Lifecycle, c Config, d *dataDir, _ *listeners, keys *hubsvc.Directory, log *slog.Logger) (*actors.Node, error) {
+func startNode(lc fx.Lifecycle, c Config, d *dataDir, s *standing, net *network, keys *hubsvc.Directory, log *slog.Logger) (*actors.Node, error) {
+	partitions := c.Partitions
+	if s.place != nil {
+		partitions = s.place.Partitions
+	}
 	n, err := actors.Start(actors.Options{
-		Dir: d.path, Partitions: c.Partitions,
+		Dir: d.path, Partitions: partitions,
+		Cluster:            s.options(net, keys, log),
 		Machine:            machineOf(keys),
 		TenantOf:           tenantOf,
 		SegmentBytes:       c.Storage.SegmentBytes,
@@ -171,12 +194,16 @@ func tenantOf(group uint64, data []byte) tenant.ID {
 
 // startHub reads the hub's state back, or makes it: cluster id, operator,
 // tenant `default` and their keys.
-func startHub(d *dataDir, n *actors.Node, keys *hubsvc.Directory) (*hubsvc.Embedded, *firstKeys, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+//
+// A member of several reads what is on its disk; the rest comes from the others.
+func startHub(ctx context.Context, d *dataDir, s *standing, n *actors.Node, keys *hubsvc.Directory) (*hubsvc.Embedded, *firstKeys, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	hub := hubsvc.NewEmbedded(keys, actors.HubGroup(n.SystemReplica()), hubsvc.EmbeddedOptions{SealKey: d.secret.derive(purposeCASeal)})
-	if err := n.SystemReplica().ReadBarrier(ctx, ""); err != nil {
-		return nil, nil, fmt.Errorf("read the hub's state: %w", err)
+	if s.place == nil {
+		if err := n.SystemReplica().ReadBarrier(ctx, ""); err != nil {
+			return nil, nil, fmt.Errorf("read the hub's state: %w", err)
+		}
 	}
 	view, err := n.SystemReplica().View()
 	if err != nil {
@@ -187,7 +214,7 @@ func startHub(d *dataDir, n *actors.Node, keys *hubsvc.Directory) (*hubsvc.Embed
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the hub's state: %w", err)
 	}
-	if _, born := keys.Cluster(); born {
+	if _, born := keys.Cluster(); born || s.place != nil {
 		return hub, &firstKeys{}, nil
 	}
 	first, err := newFirstKeys(d.path, os.Getenv)
@@ -218,9 +245,9 @@ func startQuotas(lc fx.Lifecycle, n *actors.Node, keys *hubsvc.Directory) *actor
 	return q
 }
 
-func startGrains(lc fx.Lifecycle, c Config, n *actors.Node, q *actors.Quotas, hub *hubsvc.Embedded, keys *hubsvc.Directory, d *dataDir, log *slog.Logger) *grains.Client {
+func startGrains(lc fx.Lifecycle, c Config, _ *neighbourhood, n *actors.Node, q *actors.Quotas, hub *hubsvc.Embedded, keys *hubsvc.Directory, d *dataDir, log *slog.Logger) *grains.Client {
 	g := grains.New(grains.Options{
-		Node: n, Quotas: q, Hub: hub, Limits: c.Limits.Request, Logger: log,
+		Node: n, Quotas: q, Hub: hub, Topology: keys, Limits: c.Limits.Request, Logger: log,
 		IndexDir: filepath.Join(d.path, "index"),
 		Placement: func(id tenant.ID) (uint64, bool) {
 			p, ok := keys.Partition(id)
