@@ -175,22 +175,38 @@ const (
 	tellInterval  = time.Second      // between two tries to tell the others this node's address
 )
 
+// household is what a node brings along when it joins the others.
+type household struct {
+	fx.In
+	Config    Config
+	Dir       *dataDir
+	Standing  *standing
+	Listeners *listeners
+	Network   *network
+	Node      *actors.Node
+	Hub       *hubsvc.Embedded
+	Log       *slog.Logger
+}
+
 // joinOthers opens the node to the others and waits until it can serve.
-func joinOthers(ctx context.Context, lc fx.Lifecycle, c Config, d *dataDir, s *standing, l *listeners, net *network, n *actors.Node, hub *hubsvc.Embedded, log *slog.Logger) (*neighbourhood, error) {
+func joinOthers(ctx context.Context, lc fx.Lifecycle, own household) (*neighbourhood, error) {
+	c, n, hub, log := own.Config, own.Node, own.Hub, own.Log
 	if !c.Cluster.several() {
 		return nil, nil
 	}
-	h := &neighbourhood{c: c, place: s.place, node: n, hub: hub, http: l.main.Addr().String(), log: log, net: net}
+	h := &neighbourhood{
+		c: c, place: own.Standing.place, node: n, hub: hub, http: own.Listeners.main.Addr().String(), log: log, net: own.Network,
+	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
-	if s.first {
+	if own.Standing.first {
 		if err := h.becomeFirst(ctx); err != nil {
 			return nil, err
 		}
 	}
-	door := &doorkeeper{node: n, hub: hub, secret: d.secret, log: log}
+	door := &doorkeeper{node: n, hub: hub, secret: own.Dir.secret, log: log}
 	n.Handle(methodJoin, door.admit)
 	n.Handle(methodAddress, h.takeAddress)
-	if err := h.open(l, door); err != nil {
+	if err := h.open(own.Listeners, door); err != nil {
 		return nil, err
 	}
 	if err := h.register(ctx); err != nil {

@@ -22,8 +22,18 @@ import (
 // it leads.
 const handOverTime = 2 * time.Second
 
+// behindEdge is what the edge is the way to.
+type behindEdge struct {
+	fx.In
+	Neighbours *neighbourhood
+	Node       *actors.Node
+	Grains     *grains.Client
+	Hub        *hubsvc.Embedded
+}
+
 // startEdge opens the node to the world: everything behind it is up.
-func startEdge(lc fx.Lifecycle, c Config, l *listeners, h *neighbourhood, n *actors.Node, g *grains.Client, hub *hubsvc.Embedded, log *slog.Logger) *httpedge.Server {
+func startEdge(lc fx.Lifecycle, c Config, l *listeners, b behindEdge, log *slog.Logger) *httpedge.Server {
+	h, n, g, hub := b.Neighbours, b.Node, b.Grains, b.Hub
 	version, commit := cli.Version()
 	s := httpedge.New(httpedge.Options{
 		Engine: g, Hub: hub, Limits: c.Limits, Logger: log,

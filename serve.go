@@ -245,12 +245,22 @@ func startQuotas(lc fx.Lifecycle, n *actors.Node, keys *hubsvc.Directory) *actor
 	return q
 }
 
-func startGrains(lc fx.Lifecycle, c Config, _ *neighbourhood, n *actors.Node, q *actors.Quotas, hub *hubsvc.Embedded, keys *hubsvc.Directory, d *dataDir, log *slog.Logger) *grains.Client {
+// behindGrains is what the grains work with.
+type behindGrains struct {
+	fx.In
+	Neighbours *neighbourhood // the node can serve
+	Node       *actors.Node
+	Quotas     *actors.Quotas
+	Hub        *hubsvc.Embedded
+	Keys       *hubsvc.Directory
+}
+
+func startGrains(lc fx.Lifecycle, c Config, d *dataDir, b behindGrains, log *slog.Logger) *grains.Client {
 	g := grains.New(grains.Options{
-		Node: n, Quotas: q, Hub: hub, Topology: keys, Limits: c.Limits.Request, Logger: log,
+		Node: b.Node, Quotas: b.Quotas, Hub: b.Hub, Topology: b.Keys, Limits: c.Limits.Request, Logger: log,
 		IndexDir: filepath.Join(d.path, "index"),
 		Placement: func(id tenant.ID) (uint64, bool) {
-			p, ok := keys.Partition(id)
+			p, ok := b.Keys.Partition(id)
 			return uint64(p), ok
 		},
 	})
