@@ -159,6 +159,18 @@ func (r *Replica) ReadBarrier(ctx context.Context, id tenant.ID) error {
 	}
 }
 
+// AwaitApplied returns when this node has applied the group's entry at index.
+func (r *Replica) AwaitApplied(ctx context.Context, index uint64) error {
+	done := make(chan error, 1)
+	r.send(&awaitIndex{index: index, done: func(err error) { done <- err }})
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // View returns the applied state. It must be closed.
 func (r *Replica) View() (collection.View, error) {
 	if err := r.Err(); err != nil {
@@ -214,6 +226,8 @@ func (r *Replica) send(message any) {
 		m.done(collection.Outcome{Err: errNotHere})
 	case *readIndex:
 		m.done(errNotHere)
+	case *awaitIndex:
+		m.done(errNotHere)
 	case *install:
 		m.done <- errNotHere
 	case stopReplica:
@@ -241,6 +255,10 @@ type (
 	readIndex struct {
 		tenant tenant.ID
 		done   func(error)
+	}
+	awaitIndex struct {
+		index uint64
+		done  func(error)
 	}
 	tick     struct{}
 	flush    struct{}
@@ -310,6 +328,8 @@ func (a *replicaActor) Receive(ctx actor.Context) {
 		a.proposeRound()
 	case *readIndex:
 		a.read(m)
+	case *awaitIndex:
+		a.awaitApplied(m.index, m.done)
 	case *raftpb.Message:
 		a.driver.Step(m)
 	case *appended:

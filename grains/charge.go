@@ -57,6 +57,18 @@ func (c *Client) Forward(ctx context.Context, number uint32, request []byte) ([]
 	return c.node.Call(ctx, number, MethodRequest, request)
 }
 
+// HubIndex is the log index up to which this node has applied the hub's entries.
+func (c *Client) HubIndex() uint64 {
+	_, index := c.node.SystemReplica().Digest()
+	return index
+}
+
+// AwaitHub returns when this node has applied the hub's entries up to index:
+// what was done on another node is known here then.
+func (c *Client) AwaitHub(ctx context.Context, index uint64) error {
+	return c.node.SystemReplica().AwaitApplied(ctx, index)
+}
+
 // answerDrop drops a tenant's data for another node.
 func (c *Client) answerDrop(ctx context.Context, _ uint32, request []byte) ([]byte, error) {
 	id, err := tenant.ParseID(string(request))

@@ -24,6 +24,10 @@ type Cluster interface {
 	// those of the handler there. Unavailable with the outcome "unknown" means
 	// that the request may have been carried out.
 	Forward(ctx context.Context, number uint32, request []byte) ([]byte, error)
+	// HubIndex is how far this node knows the hub's changes; AwaitHub returns
+	// when it knows them up to index.
+	HubIndex() uint64
+	AwaitHub(ctx context.Context, index uint64) error
 }
 
 // forwarded is a request on its way to the node that is in charge. It travels
@@ -42,6 +46,7 @@ type forwardedAnswer struct {
 	Status int    `msgpack:"s"`
 	Type   string `msgpack:"t"`
 	Body   []byte `msgpack:"b"`
+	Hub    uint64 `msgpack:"h,omitempty"` // HubIndex there, of a change by the operator
 }
 
 // The pause before looking again for whoever is in charge, when nothing tells
@@ -50,6 +55,10 @@ const (
 	lookAgainMin = 5 * time.Millisecond
 	lookAgainMax = 100 * time.Millisecond
 )
+
+// hubWait is how long an operator's change waits to be known on the node that
+// was asked for it.
+const hubWait = time.Second
 
 // inCharge runs the handler where it belongs: here, or on the node that is in
 // charge. While leadership moves it waits, until the request's deadline. What
@@ -132,6 +141,13 @@ func (r *request) forward(number uint32, tc tenant.Context) error {
 	if err := msgpack.Unmarshal(b, &a); err != nil {
 		return err
 	}
+	if a.Hub > 0 {
+		// Whoever made a key here will use it here. If this node is that far
+		// behind, the change has taken effect all the same.
+		wait, cancel := context.WithTimeout(r.ctx, hubWait)
+		defer cancel()
+		_ = r.s.cluster.AwaitHub(wait, a.Hub)
+	}
 	r.send(a.Status, a.Body)
 	r.http.Response.Header.SetContentType(a.Type)
 	return nil
@@ -165,9 +181,13 @@ func (s *Server) ServeForwarded(ctx context.Context, payload []byte) ([]byte, er
 	if r.failure != nil {
 		return nil, r.failure
 	}
-	return msgpack.Marshal(&forwardedAnswer{
+	a := forwardedAnswer{
 		Status: c.Response.StatusCode(), Type: string(c.Response.Header.ContentType()), Body: c.Response.Body(),
-	})
+	}
+	if f.Tenant.IsOperator && f.Method != fiber.MethodGet && s.cluster != nil {
+		a.Hub = s.cluster.HubIndex()
+	}
+	return msgpack.Marshal(&a)
 }
 
 // admitForwarded checks again what the other node has checked.

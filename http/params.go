@@ -83,12 +83,17 @@ func (r *request) writeOptions() (collection.WriteOptions, error) {
 }
 
 // hash tells a repetition of the request from another one under the same
-// idempotency key: SHA-256 over method, path and body.
+// idempotency key: SHA-256 over method, path and body. It is the same request on
+// every listener of every node: the prefix of Qdrant's API does not count.
 func (r *request) hash() (sum [32]byte) {
 	h := sha256.New()
 	h.Write(r.http.Method())
 	h.Write([]byte{'\n'})
-	h.Write(r.http.URI().PathOriginal())
+	path := r.http.URI().PathOriginal()
+	if r.surface == surfaceQdrant && underQdrantPrefix(path) {
+		path = path[len(qdrantPrefix):]
+	}
+	h.Write(path)
 	h.Write([]byte{'\n'})
 	h.Write(r.body)
 	h.Sum(sum[:0])

@@ -272,6 +272,10 @@ func TestIdempotencyKeys(t *testing.T) {
 	if other := write("/collections/docs2/points", body, "Idempotency-Key", "k1"); other.RequestHash == first.RequestHash {
 		t.Error("another path has the same hash")
 	}
+	e.send("PUT", e.main+"/qdrant"+path, e.keys["ADMIN"], body, "Idempotency-Key", "k1").is(200, "")
+	if there := e.only().options; there.RequestHash != first.RequestHash {
+		t.Error("the same request has another hash on the other listener")
+	}
 	if none := write(path, body); none != (collection.WriteOptions{}) {
 		t.Errorf("%+v", none)
 	}

@@ -137,7 +137,7 @@ func TestConsul(t *testing.T) {
 	}
 	has := func(status int) {
 		t.Helper()
-		if a, err := (call{method: "GET", url: "http://" + c.address + "/v1/kv/x?raw"}).do(); err != nil || a.status != status {
+		if a, err := (call{method: "GET", url: "http://" + c.address + "/v1/kv/x?raw&consistent"}).do(); err != nil || a.status != status {
 			t.Fatalf("%d %s, %v; want %d", a.status, a.body, err, status)
 		}
 	}
