@@ -258,14 +258,23 @@ func (h *neighbourhood) open(l *listeners, door *doorkeeper) error {
 		Self: peer.Identity{Number: h.place.Number, Name: h.place.NodeID}, Cluster: id,
 		Listener: l.cluster, TLS: certs.config, Join: door.serve,
 		Address: h.address, Name: h.name,
-		Raft: h.node.ReceiveRaft, Message: h.node.ReceiveMessage, Reset: h.node.PeerLost,
-		Accept: func(from uint32, meta []byte, size int64) (peer.Sink, error) {
-			image, err := h.node.ReceiveImage(from, meta, size)
-			if err != nil {
-				return nil, err
+		Raft: func(from uint32, group uint64, m *raftpb.Message) {
+			if !h.gone(from) {
+				h.node.ReceiveRaft(from, group, m)
 			}
-			return image, nil
 		},
+		Message: func(from uint32, payload []byte) {
+			if !h.gone(from) {
+				h.node.ReceiveMessage(from, payload)
+			}
+		},
+		Accept: func(from uint32, meta []byte, size int64) (peer.Sink, error) {
+			if h.gone(from) {
+				return nil, fmt.Errorf("node %d is no member any more", from)
+			}
+			return h.node.ReceiveTransfer(from, meta, size)
+		},
+		Reset: h.node.PeerLost,
 		Logger: h.log,
 	})
 	h.net.open.Store(h.peers)
@@ -279,6 +288,13 @@ func (h *neighbourhood) address(number uint32) (string, bool) {
 	}
 	at, ok := h.place.peer(number)
 	return at.Address, ok
+}
+
+// gone reports whether a node is a member no more: its certificate is good, and
+// nobody listens to it.
+func (h *neighbourhood) gone(number uint32) bool {
+	m, ok := h.hub.Member(number)
+	return ok && m.State == hubsvc.MemberGone
 }
 
 func (h *neighbourhood) name(number uint32) (string, bool) {

@@ -229,6 +229,7 @@ func (n *Node) statusAt(ctx context.Context, number uint32, group uint64) (drive
 // HandOver gives up the leadership of every group that another node can take
 // over, and waits until that is done or ctx ends. It is for a node that stops.
 func (n *Node) HandOver(ctx context.Context) {
+	n.leaving.Store(true)
 	n.eachActor(func(r *Replica) { r.send(handOver{}) })
 	for _, r := range n.replicas {
 		for {

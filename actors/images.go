@@ -79,13 +79,16 @@ func (d *imageDesk) transfer(r *Replica, h *running, o driver.ImageOrder) error 
 	}
 	ctx, cancel := context.WithTimeout(d.ctx, imageTimeout)
 	defer cancel()
-	_, err = d.node.network.Transfer(ctx, memberOf(o.To), offer, image.Size(), image)
+	_, err = d.node.Transfer(ctx, memberOf(o.To), transferImage, offer, image.Size(), image)
 	return err
 }
 
-// ReceiveImage takes what another node begins to transfer: the image of a
-// group's store for the replica here. An error refuses it.
-func (n *Node) ReceiveImage(from uint32, offer []byte, _ int64) (*IncomingImage, error) {
+// transferImage is the kind of transfer that images are.
+const transferImage = 'i'
+
+// receiveImage takes the image of a group's store for the replica here. It is a
+// TransferHandler.
+func (n *Node) receiveImage(from uint32, offer []byte, _ int64) (Sink, error) {
 	var o imageOffer
 	if err := msgpack.Unmarshal(offer, &o); err != nil || memberOf(o.From) != from || o.Group >= uint64(len(n.replicas)) {
 		return nil, collection.Errorf(collection.InvalidArgument, "not an image of a partition")
@@ -95,7 +98,7 @@ func (n *Node) ReceiveImage(from uint32, offer []byte, _ int64) (*IncomingImage,
 	if h == nil || h.id != o.To {
 		return nil, collection.Errorf(collection.NotFound, "the replica is not here")
 	}
-	i := &IncomingImage{replica: r, offer: o}
+	i := &incomingImage{replica: r, offer: o}
 	if o.Meta.Applied <= r.Status().Commit {
 		// The refusal tells the leader where this replica is.
 		return nil, i.install(context.Background(), o.Meta, "")
@@ -107,19 +110,19 @@ func (n *Node) ReceiveImage(from uint32, offer []byte, _ int64) (*IncomingImage,
 	return i, nil
 }
 
-// IncomingImage writes an image to this node's disk and, when all of it is
+// incomingImage writes an image to this node's disk and, when all of it is
 // there and sound, makes it the state of the replica.
-type IncomingImage struct {
+type incomingImage struct {
 	replica *Replica
 	offer   imageOffer
 	writer  *persistence.ImageWriter
 }
 
 // WriteAt stores a piece.
-func (i *IncomingImage) WriteAt(p []byte, off int64) (int, error) { return i.writer.WriteAt(p, off) }
+func (i *incomingImage) WriteAt(p []byte, off int64) (int, error) { return i.writer.WriteAt(p, off) }
 
 // Commit verifies the whole and switches to it.
-func (i *IncomingImage) Commit(ctx context.Context) ([]byte, error) {
+func (i *incomingImage) Commit(ctx context.Context) ([]byte, error) {
 	meta, err := i.writer.Finish()
 	if err != nil {
 		return nil, fmt.Errorf("verify the image: %w", err)
@@ -130,9 +133,9 @@ func (i *IncomingImage) Commit(ctx context.Context) ([]byte, error) {
 }
 
 // Abort removes what was written.
-func (i *IncomingImage) Abort() { i.writer.Abort() }
+func (i *incomingImage) Abort() { i.writer.Abort() }
 
-func (i *IncomingImage) install(ctx context.Context, meta persistence.Meta, path string) error {
+func (i *incomingImage) install(ctx context.Context, meta persistence.Meta, path string) error {
 	done := make(chan error, 1)
 	i.replica.send(&install{meta: meta, path: path, from: i.offer.From, term: i.offer.Term, done: done})
 	select {

@@ -104,6 +104,8 @@ type Node struct {
 	replicas      []*Replica // by group, those without a replica here too
 	mailboxes     sync.WaitGroup
 	caretaker     *caretaker
+	transfers     sync.Map    // kind -> TransferHandler
+	leaving       atomic.Bool // it hands over what it leads, and stops
 	images        imageDesk
 
 	deltaBytes atomic.Int64
@@ -135,6 +137,7 @@ func Start(o Options) (*Node, error) {
 	n := &Node{options: o, log: o.Logger, nodeLog: nl, system: newActorSystem(o.Logger), network: o.Cluster.Network}
 	n.calls = newCalls(n)
 	n.images.init(n)
+	n.HandleTransfers(transferImage, n.receiveImage)
 	if err := n.prepare(d); err != nil {
 		return nil, errors.Join(err, nl.Close())
 	}

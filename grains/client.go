@@ -72,6 +72,7 @@ func New(o Options) *Client {
 	c.wg.Go(c.purgeLoop)
 	c.wg.Go(c.saveLoop)
 	c.node.Handle(methodDrop, c.answerDrop)
+	c.node.HandleTransfers(transferIndex, c.receiveFile)
 	c.node.OnLead(c.nowLeads)
 	return c
 }

@@ -57,10 +57,10 @@ func (c *Client) newIndexFiles(dir string) *indexFiles {
 }
 
 // save writes the graph of a live index to its file, as well as it can: without
-// the file there is only more to build.
-func (c *Client) save(ctx context.Context, h *handle, l *liveIndex) {
+// the file there is only more to build. It reports whether there is a new file.
+func (c *Client) save(ctx context.Context, h *handle, l *liveIndex) bool {
 	if c.files.disk == nil || l.dropped.Load() || l.index.Linked() == 0 {
-		return
+		return false
 	}
 	changes, begun := l.keeping.changes.Load(), time.Now()
 	waiting := int64(l.index.Waiting())
@@ -75,6 +75,7 @@ func (c *Client) save(ctx context.Context, h *handle, l *liveIndex) {
 	if done {
 		l.keeping.changes.Add(-max(0, changes-waiting))
 	}
+	return done
 }
 
 func fileKeyOf(h *handle) fileKey { return fileKey{h.replica.Group() - 1, h.key.collection} }
@@ -99,7 +100,9 @@ func (c *Client) saveDue(now time.Time) {
 		if l == nil || !l.keeping.due(now, l.index.Linked(), l.index.Waiting()) || !c.directory.pin(h) {
 			continue
 		}
-		c.save(c.background, h, l)
+		if c.save(c.background, h, l) {
+			c.share(h)
+		}
 		c.directory.release(h)
 	}
 }
