@@ -33,7 +33,7 @@ func NewRoot(serve *cobra.Command, cluster ...*cobra.Command) *cobra.Command {
 		// Cobra's are several lines; an error is one.
 		DisableSuggestions: true,
 	}
-	root.AddCommand(serve, newTenants(), newKeys(), newCluster(cluster...), newDemo(), newVersion())
+	root.AddCommand(serve, newTenants(), newKeys(), newCluster(cluster...), newDemo(), newDemoCluster(), newVersion())
 	return root
 }
 
