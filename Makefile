@@ -67,20 +67,23 @@ kill9: ## kill -9 under load, KILLS times
 	@go test -count=1 ./e2e -run TestKill -kills $(KILLS) -timeout 20m -v | grep -v '^=== '
 
 # The tests of several nodes as a program, so that what it prints last is last.
-CLUSTER = CONSUL_BIN="$$(./scripts/consul.sh)"; export CONSUL_BIN; mkdir -p "$(CACHE)"; go test -c -o "$(CACHE)/cluster.test" ./e2e/cluster; \
+CLUSTER = CONSUL_BIN="$$(./scripts/consul.sh)"; export CONSUL_BIN; mkdir -p "$(CACHE)"; go test -c -tags $(TAGS) -o "$(CACHE)/cluster.test" ./e2e/cluster; \
 	cd e2e/cluster; "$(CACHE)/cluster.test" -test.v -test.timeout 20m -seed $(or $(SEED),0)
 
 .PHONY: e2e
+e2e: TAGS = chaos
 e2e: ## three real nodes and Consul, FAULTS faults that overlap, and checkers
-	@$(CLUSTER) -chaos -faults $(FAULTS) | grep -v '^=== '
+	@$(CLUSTER) -faults $(FAULTS) | grep -v '^=== '
 
 .PHONY: e2e-netns
+e2e-netns: TAGS = chaos,netns
 e2e-netns: ## the same over network namespaces and nft rules (root)
-	@$(CLUSTER) -chaos -faults $(FAULTS) -netns -test.run 'TestNamespaces|TestChaos' | grep -v '^=== '
+	@$(CLUSTER) -faults $(FAULTS) -netns -test.run 'TestNamespaces|TestChaos' | grep -v '^=== '
 
 .PHONY: e2e-figures
+e2e-figures: TAGS = figures
 e2e-figures: ## fail-over times, throughput and idle load of three nodes
-	@$(CLUSTER) -figures -test.run TestFigures -test.timeout 60m | grep -v '^=== '
+	@$(CLUSTER) -test.run TestFigures -test.timeout 60m | grep -v '^=== '
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME each (default 10s)
@@ -92,7 +95,7 @@ check: $(TOOLS)/.built ## format, lint, dead code, modules
 	@go vet ./...
 	@test -z "$$(go fix -diff ./... 2>/dev/null)" || { go fix -diff ./...; echo 'run: go fix ./...' >&2; exit 1; }
 	@$(TOOLS)/golangci-lint run ./...
-	@dead="$$($(TOOLS)/deadcode -test ./...)"; test -z "$$dead" || { echo "$$dead"; exit 1; }
+	@dead="$$($(TOOLS)/deadcode -test -tags consul,chaos,figures,netns ./...)"; test -z "$$dead" || { echo "$$dead"; exit 1; }
 	@go mod verify >/dev/null
 	@go mod tidy -diff
 
@@ -101,7 +104,7 @@ format: $(TOOLS)/.built ## format the tree
 	@$(TOOLS)/gofumpt -w .
 
 .PHONY: ci
-ci: test test-race test-consul sim kill9 ## everything
+ci: test test-race test-consul sim kill9 e2e ## everything
 
 .PHONY: bench
 bench: ## what this machine reaches

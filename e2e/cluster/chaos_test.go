@@ -1,7 +1,8 @@
+//go:build chaos
+
 package cluster
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -22,9 +23,6 @@ import (
 //   - every partition has a leader soon after the last fault of a round;
 //   - a node ends only when it is told to, or its disk is full.
 func TestChaos(t *testing.T) {
-	if !*chaos && !*single {
-		t.Skip("only with -chaos (make e2e) or -single")
-	}
 	seed := drawSeed(t)
 	found := newFindings()
 	o := fleetOptions{nodes: 3, smallDisk: asRoot()}
@@ -164,9 +162,4 @@ func (r *report) real(carried map[string]int64, strangers []string, corrupted in
 	if corrupted > 0 && r.nemesis.bits == 0 {
 		found.add("no image came over the lane %s while one was to be corrupted", laneBulk)
 	}
-}
-
-// quantile is the q-th of sorted values.
-func quantile[T cmp.Ordered](sorted []T, q float64) T {
-	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
 }

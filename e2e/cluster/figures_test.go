@@ -1,3 +1,5 @@
+//go:build figures
+
 package cluster
 
 import (
@@ -25,9 +27,6 @@ type figureRig struct {
 // TestFigures measures what a cluster on this machine reaches. Load of others
 // on the machine is in every figure, so it is printed with them.
 func TestFigures(t *testing.T) {
-	if !*figures {
-		t.Skip("only with -figures (make e2e-figures)")
-	}
 	found := newFindings()
 	f := newFleet(t, found, fleetOptions{nodes: 3, env: []string{"WAGGLE_PARTITIONS=16"}})
 	who, err := newTenant(f.nodes[0], 0, rand.New(rand.NewPCG(1, 1)))

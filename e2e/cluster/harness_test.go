@@ -20,12 +20,10 @@ import (
 
 var (
 	seedFlag = flag.Uint64("seed", 0, "seed of faults and operations; 0 = drawn")
-	chaos    = flag.Bool("chaos", false, "run TestChaos, which takes its time")
 	faults   = flag.Int("faults", 60, "how many faults TestChaos makes")
 	limit    = flag.Duration("limit", 7*time.Minute, "how long TestChaos may make faults")
 	only     = flag.String("only", "", "the kinds of fault to make, separated by commas; empty = all")
 	netns    = flag.Bool("netns", false, "one network namespace a node, and nft rules instead of proxies (root)")
-	figures  = flag.Bool("figures", false, "run TestFigures, which takes its time")
 	rows     = flag.Int("rows", 100_000, "points of each collection that TestFigures/Search searches")
 	single   = flag.Bool("single", false, "run TestChaos on one node, to see the harness work")
 )
@@ -66,6 +64,10 @@ var waggle = sync.OnceValues(func() (string, error) {
 var summary string // what TestMain prints last
 
 func TestMain(m *testing.M) {
+	if address := os.Getenv("LISTEN_FOR_NAMESPACES"); address != "" {
+		listenFor(address)
+		return
+	}
 	flag.Parse()
 	os.Exit(func() int {
 		var err error
@@ -211,4 +213,14 @@ func tail(path string, n int) string {
 		return "..." + string(raw[len(raw)-n:])
 	}
 	return string(raw)
+}
+
+// listenFor is a process of TestNamespaces: it takes connections until it is
+// killed.
+func listenFor(address string) {
+	l, err := net.Listen("tcp", address)
+	for err == nil {
+		_, err = l.Accept()
+	}
+	fmt.Fprintln(os.Stderr, err)
 }
