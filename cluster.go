@@ -161,6 +161,7 @@ type neighbourhood struct {
 	net    *network
 	peers  *peer.Transport
 	consul *membership.Membership
+	listed atomic.Pointer[membership.Membership] // consul, for the transport, which runs before it is there
 	plans  *placement.Controller
 
 	ctx    context.Context
@@ -209,8 +210,10 @@ func joinOthers(ctx context.Context, lc fx.Lifecycle, own household) (*neighbour
 	if err := h.open(own.Listeners, door); err != nil {
 		return nil, err
 	}
-	if err := h.register(ctx); err != nil {
-		return nil, err
+	if !own.Standing.first {
+		if err := h.register(ctx, h.place.ClusterID, h.place.Number); err != nil {
+			return nil, err
+		}
 	}
 	h.plans = placement.Start(placement.Options{Cluster: clusterView{n, hub}, SwapAfter: c.Cluster.SwapAfter, Logger: log})
 	h.wg.Go(h.keepPeers)
@@ -219,7 +222,12 @@ func joinOthers(ctx context.Context, lc fx.Lifecycle, own household) (*neighbour
 }
 
 // becomeFirst names this node and the cluster, and makes the node's certificate.
+// Consul is asked before: where it refuses the name, nothing has got that name.
 func (h *neighbourhood) becomeFirst(ctx context.Context) error {
+	born, _ := h.hub.Cluster()
+	if err := h.register(ctx, born.ID.String(), h.node.Number()); err != nil {
+		return err
+	}
 	member, err := h.hub.NameMember(ctx, hubsvc.NameMember{
 		Number: h.node.Number(), Name: h.c.Cluster.NodeID, Cluster: h.c.Cluster.Name, Address: h.c.Cluster.address(), HTTP: h.http,
 	})
@@ -274,27 +282,33 @@ func (h *neighbourhood) open(l *listeners, door *doorkeeper) error {
 			}
 			return h.node.ReceiveTransfer(from, meta, size)
 		},
-		Reset: h.node.PeerLost,
+		Reset:  h.node.PeerLost,
 		Logger: h.log,
 	})
 	h.net.open.Store(h.peers)
 	return nil
 }
 
-// address is where another node is: as the hub knows, else where it was last.
+// address is where another node is: as Consul says while it answers, since a
+// node that has moved can tell the hub only when it is reached; else as the hub
+// knows; else where it was last.
 func (h *neighbourhood) address(number uint32) (string, bool) {
-	if m, ok := h.hub.Member(number); ok && m.Address != "" {
-		return m.Address, m.State != hubsvc.MemberGone
+	member, known := h.hub.Member(number)
+	if known && member.State == hubsvc.MemberGone {
+		return "", false
+	}
+	if consul := h.listed.Load(); consul != nil && consul.Healthy() {
+		for _, m := range consul.Members() {
+			if m.Number == number && !m.Lost {
+				return m.Address, true
+			}
+		}
+	}
+	if known && member.Address != "" {
+		return member.Address, true
 	}
 	at, ok := h.place.peer(number)
 	return at.Address, ok
-}
-
-// gone reports whether a node is a member no more: its certificate is good, and
-// nobody listens to it.
-func (h *neighbourhood) gone(number uint32) bool {
-	m, ok := h.hub.Member(number)
-	return ok && m.State == hubsvc.MemberGone
 }
 
 func (h *neighbourhood) name(number uint32) (string, bool) {
@@ -307,14 +321,15 @@ func (h *neighbourhood) name(number uint32) (string, bool) {
 
 // register makes the node known to Consul. Without Consul a member goes on: the
 // others' last addresses are on its disk.
-func (h *neighbourhood) register(ctx context.Context) error {
+func (h *neighbourhood) register(ctx context.Context, clusterID string, number uint32) error {
 	o := membershipOptions(h.c, h.log)
-	o.ClusterID, o.Number, o.HTTP = h.place.ClusterID, h.place.Number, h.http
+	o.ClusterID, o.Number, o.HTTP = clusterID, number, h.http
 	o.OnForeign = func(err error) { h.log.Error("this node has no place in Consul's cluster of this name", "err", err) }
 	var err error
 	if h.consul, err = membership.Start(o); err != nil {
 		return err
 	}
+	h.listed.Store(h.consul)
 	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
 	defer cancel()
 	err = h.consul.Claim(ctx)

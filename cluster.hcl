@@ -89,8 +89,8 @@ limits {
 # that was alone before; a further one begins with an empty data_dir and a token
 # of `waggle cluster token`. docs/cluster.md shows it step by step.
 cluster {
-  name    = "" # the same on every node
-  node_id = "" # this node's, as names are: a-z 0-9 . _ -
+  name    = "" # the same on every node: a-z 0-9 -, up to 63
+  node_id = "" # this node's own; the same characters
   listen  = "" # HOST:PORT for the other nodes; mutual TLS, nothing else is spoken there
 
   # Where the other nodes reach this one, when that is not listen.

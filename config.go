@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"regexp"
 	"slices"
 	"time"
 
@@ -189,6 +190,8 @@ func (c *Config) Validate() error {
 	return errors.Join(append(faults, c.Cluster.validate())...)
 }
 
+var nodeName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
 // validate demands what a node of several needs: all of it or nothing.
 func (c *ClusterConfig) validate() error {
 	needed := []struct{ path, flag, value string }{
@@ -205,6 +208,11 @@ func (c *ClusterConfig) validate() error {
 	for _, n := range needed {
 		if n.value == "" {
 			faults = append(faults, fmt.Errorf("%s: is empty; a node of a cluster needs it (%s)", n.path, n.flag))
+		}
+	}
+	for _, n := range needed[:2] { // they are part of TLS server names
+		if n.value != "" && !nodeName.MatchString(n.value) {
+			faults = append(faults, fmt.Errorf("%s: is %q; must be 1 to 63 of a-z, 0-9 and -, the first and the last no - (%s)", n.path, n.value, n.flag))
 		}
 	}
 	for _, a := range []struct{ path, address string }{{"cluster.listen", c.Listen}, {"cluster.advertise", c.Advertise}} {

@@ -74,9 +74,14 @@ func join(ctx context.Context, c Config, httpAddress string, log *slog.Logger) (
 		if err != nil {
 			return nil, key, fmt.Errorf("find the cluster %q: %w", c.Cluster.Name, err)
 		}
+		strangers := 0
 		for _, m := range members {
 			answer, err := askToJoin(ctx, c, token, m.Address, request)
-			switch {
+			switch stranger, isStranger := errors.AsType[*strangerError](err); {
+			case isStranger:
+				if strangers++; strangers == len(members) {
+					return nil, key, fmt.Errorf("join the cluster %q: %w", c.Cluster.Name, stranger)
+				}
 			case err != nil:
 				log.Warn("a member does not let this node join; asking another one", "member", m.NodeID, "err", err)
 			case answer.Final:
@@ -95,6 +100,16 @@ func join(ctx context.Context, c Config, httpAddress string, log *slog.Logger) (
 	}
 }
 
+// strangerError says that who answers is not of the cluster that is to be joined.
+type strangerError struct{ err error }
+
+func (e *strangerError) Error() string {
+	if refusal, ok := errors.AsType[*hubsvc.Error](e.err); ok {
+		return refusal.Message
+	}
+	return e.err.Error()
+}
+
 func askToJoin(ctx context.Context, c Config, token hubsvc.JoinToken, address string, request joinRequest) (*joinAnswer, error) {
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
@@ -102,8 +117,10 @@ func askToJoin(ctx context.Context, c Config, token hubsvc.JoinToken, address st
 		MinVersion: tls.VersionTLS13, NextProtos: []string{peer.ProtocolJoin}, ServerName: "join." + c.Cluster.NodeID + ".any.waggle",
 		InsecureSkipVerify: true, // VerifyConnection does it: by the token's pin, not by host names
 		VerifyConnection: func(s tls.ConnectionState) error {
-			_, _, err := hubsvc.VerifyPinned(token, s.PeerCertificates, time.Now())
-			return err
+			if _, _, err := hubsvc.VerifyPinned(token, s.PeerCertificates, time.Now()); err != nil {
+				return &strangerError{err}
+			}
+			return nil
 		},
 	}
 	if c.Cluster.TLS.CA != "" {
@@ -141,13 +158,16 @@ func verifyBy(roots *x509.CertPool, cluster hubsvc.ClusterID) func(tls.Connectio
 			rest.AddCert(c)
 		}
 		if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: rest, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}); err != nil {
-			return err
+			return &strangerError{err}
 		}
 		who, err := hubsvc.IdentityOf(leaf)
 		if err == nil && who.Cluster != cluster {
 			err = fmt.Errorf("a node of the cluster %s answers, and the token is for %s", who.Cluster, cluster)
 		}
-		return err
+		if err != nil {
+			return &strangerError{err}
+		}
+		return nil
 	}
 }
 

@@ -220,10 +220,40 @@ func (c *certificates) load() (*tls.Config, error) {
 	return &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{pair}, ClientCAs: pool, RootCAs: pool}, nil
 }
 
-// check reads the certificates once, so that a wrong file is told at the start.
+// check reads the certificates once, so that wrong files are told at the start.
 func (c *certificates) check() error {
-	if _, err := c.load(); err != nil {
+	config, err := c.load()
+	if err == nil && c.files.Cert != "" {
+		err = c.place.proves(config)
+	}
+	if err != nil {
 		return fmt.Errorf("cluster.tls: %w", err)
+	}
+	return nil
+}
+
+// proves returns why the certificate would not do for this node among others.
+func (p *place) proves(config *tls.Config) error {
+	chain := config.Certificates[0]
+	rest := x509.NewCertPool()
+	for _, der := range chain.Certificate[1:] {
+		if c, err := x509.ParseCertificate(der); err == nil {
+			rest.AddCert(c)
+		}
+	}
+	for _, use := range []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth} {
+		o := x509.VerifyOptions{Roots: config.RootCAs, Intermediates: rest, KeyUsages: []x509.ExtKeyUsage{use}}
+		if _, err := chain.Leaf.Verify(o); err != nil {
+			return fmt.Errorf("the node's certificate is not one of the authority in ca: %w", err)
+		}
+	}
+	who, err := hubsvc.IdentityOf(chain.Leaf)
+	if err != nil {
+		return err
+	}
+	if who.Cluster.String() != p.ClusterID || who.Number != p.Number || who.Name != p.NodeID {
+		return fmt.Errorf("the certificate is that of node %d %q of the cluster %s; this is node %d %q of the cluster %s",
+			who.Number, who.Name, who.Cluster, p.Number, p.NodeID, p.ClusterID)
 	}
 	return nil
 }
