@@ -293,8 +293,7 @@ func (h *neighbourhood) open(l *listeners, door *doorkeeper) error {
 // node that has moved can tell the hub only when it is reached; else as the hub
 // knows; else where it was last.
 func (h *neighbourhood) address(number uint32) (string, bool) {
-	member, known := h.hub.Member(number)
-	if known && member.State == hubsvc.MemberGone {
+	if h.gone(number) {
 		return "", false
 	}
 	if consul := h.listed.Load(); consul != nil && consul.Healthy() {
@@ -304,11 +303,18 @@ func (h *neighbourhood) address(number uint32) (string, bool) {
 			}
 		}
 	}
-	if known && member.Address != "" {
-		return member.Address, true
+	if m, ok := h.hub.Member(number); ok && m.Address != "" {
+		return m.Address, true
 	}
 	at, ok := h.place.peer(number)
 	return at.Address, ok
+}
+
+// gone reports whether a node is a member no more: its certificate is good, and
+// nobody listens to it.
+func (h *neighbourhood) gone(number uint32) bool {
+	m, ok := h.hub.Member(number)
+	return ok && m.State == hubsvc.MemberGone
 }
 
 func (h *neighbourhood) name(number uint32) (string, bool) {
