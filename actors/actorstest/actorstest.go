@@ -45,11 +45,7 @@ func Start(t testing.TB, o Options) *Kit {
 	if o.Dir == "" {
 		o.Dir = t.TempDir()
 	}
-	real, err := disk.OS(o.Dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	k := &Kit{Dir: o.Dir, Hub: &Hub{limits: unlimited()}, Disk: &Disk{Disk: real}}
+	k := &Kit{Dir: o.Dir, Hub: &Hub{limits: unlimited()}, Disk: openDisk(t, o.Dir)}
 	a := o.Actors
 	a.Dir, a.Disk = o.Dir, k.Disk
 	a.Logger = slog.New(slog.DiscardHandler)
@@ -62,6 +58,7 @@ func Start(t testing.TB, o Options) *Kit {
 	if a.Partitions == 0 {
 		a.Partitions = 2
 	}
+	var err error
 	if k.Node, err = actors.Start(a); err != nil {
 		t.Fatal(err)
 	}
@@ -165,6 +162,15 @@ type Disk struct {
 	disk.Disk
 	mu   sync.Mutex
 	hold chan struct{}
+}
+
+func openDisk(t testing.TB, dir string) *Disk {
+	t.Helper()
+	real, err := disk.OS(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Disk{Disk: real}
 }
 
 // Hold makes every Sync wait until Release.
