@@ -36,6 +36,7 @@ type Options struct {
 	TenantOf func(group uint64, data []byte) tenant.ID  // whose entry it is; "" = nobody's
 
 	SegmentBytes       int64         // of the node log; default 64 MB
+	KeepBytes          int64         // of a group's log, for followers that are behind; default 64 MB
 	CheckpointBytes    int64         // delta of a partition that begins a checkpoint; default 16 MB
 	CheckpointInterval time.Duration // and its age; default 30 s
 	DeltaBytesMax      int64         // of the node; writes wait above; default 256 MB
@@ -130,7 +131,7 @@ func Start(o Options) (*Node, error) {
 			return nil, fmt.Errorf("open data directory: %w", err)
 		}
 	}
-	nl, err := nodelog.Open(d, "log", nodelog.Options{SegmentBytes: o.SegmentBytes, Logger: o.Logger})
+	nl, err := nodelog.Open(d, "log", nodelog.Options{SegmentBytes: o.SegmentBytes, KeepBytes: o.KeepBytes, Logger: o.Logger})
 	if err != nil {
 		return nil, fmt.Errorf("open node log: %w", err)
 	}
