@@ -381,6 +381,10 @@ func (h *neighbourhood) keepPeers() {
 				h.log.Warn("the other nodes' addresses are not kept for a restart", "err", err)
 			}
 		}
+		if h.gone(h.place.Number) {
+			h.log.Warn("this node was removed from the cluster: stop it; its data directory can be deleted")
+			return
+		}
 		away := h.greet(t)
 		var retry <-chan time.Time
 		if away {

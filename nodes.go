@@ -8,6 +8,7 @@ import (
 
 	"github.com/hivehub/waggle/actors"
 	"github.com/hivehub/waggle/actors/driver"
+	"github.com/hivehub/waggle/collection"
 	httpedge "github.com/hivehub/waggle/http"
 	"github.com/hivehub/waggle/hubsvc"
 )
@@ -22,6 +23,9 @@ type clusterState struct {
 
 // notes are what the readiness probe says besides "ok".
 func (h *neighbourhood) notes() map[string]any {
+	if h.gone(h.place.Number) {
+		return map[string]any{"node": "removed from the cluster: stop it"}
+	}
 	if h.consul.Healthy() {
 		return nil
 	}
@@ -166,4 +170,14 @@ func (s clusterState) expect(p *httpedge.ClusterPartition, group uint64) {
 // CreateJoinToken implements httpedge.Nodes.
 func (s clusterState) CreateJoinToken(ctx context.Context, ttl time.Duration) (string, error) {
 	return s.hub.CreateJoinToken(ctx, ttl)
+}
+
+// RemoveNode implements httpedge.Nodes. The placement controller does the rest.
+func (s clusterState) RemoveNode(ctx context.Context, id string) error {
+	m, ok := s.hub.MemberByName(id)
+	if !ok {
+		return collection.Errorf(collection.NotFound, "the cluster has no node %q", id)
+	}
+	_, err := s.hub.SetMemberState(ctx, m.Number, hubsvc.MemberLeaving)
+	return err
 }

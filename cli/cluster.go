@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,7 +20,7 @@ func newCluster(local ...*cobra.Command) *cobra.Command {
 	s := &session{}
 	cmd := newGroup("cluster", "Look at the cluster, and let nodes in")
 	s.bind(cmd)
-	cmd.AddCommand(s.clusterStatus(), s.clusterNodes(), s.clusterPartitions(), s.clusterToken())
+	cmd.AddCommand(s.clusterStatus(), s.clusterNodes(), s.clusterPartitions(), s.clusterToken(), s.clusterRemove())
 	cmd.AddCommand(local...)
 	return cmd
 }
@@ -121,6 +123,59 @@ func (s *session) clusterPartitions() *cobra.Command {
 				return table(w, "ID LEADER VOTERS LEARNERS APPLIED ERROR", rows)
 			})
 		},
+	}
+}
+
+func (s *session) clusterRemove() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "remove NODE",
+		Short: "Let a node go, and wait until nothing needs it",
+		Long: "Let a node go: its replicas move to the other nodes, and it is no member any\n" +
+			"more. Then its process can be stopped and its directory deleted. A node that is\n" +
+			"dead can be removed, too.",
+		Args: cobra.ExactArgs(1),
+	}
+	wait := cmd.Flags().Duration("wait", 10*time.Minute, "how long to wait until it is gone; 0 does not wait")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := s.client()
+		if err != nil {
+			return err
+		}
+		if err := c.RemoveNode(cmd.Context(), args[0]); err != nil {
+			return err
+		}
+		state := "leaving"
+		if *wait > 0 {
+			ctx, cancel := context.WithTimeout(cmd.Context(), *wait)
+			defer cancel()
+			if err := awaitGone(ctx, c, args[0]); err != nil {
+				return err
+			}
+			state = "gone"
+		}
+		object := struct {
+			ID    string `json:"id"`
+			State string `json:"state"`
+		}{args[0], state}
+		return s.print(cmd, object, func(w io.Writer) error { return line(w, "node %s is %s", args[0], state) })
+	}
+	return cmd
+}
+
+// awaitGone asks until the node is not listed any more.
+func awaitGone(ctx context.Context, c *client.Client, id string) error {
+	every := time.NewTicker(time.Second)
+	defer every.Stop()
+	for {
+		nodes, err := c.ClusterNodes(ctx)
+		if err == nil && !slices.ContainsFunc(nodes, func(n client.ClusterNode) bool { return n.ID == id }) {
+			return nil
+		}
+		select {
+		case <-every.C:
+		case <-ctx.Done():
+			return fmt.Errorf("node %s is leaving and still has replicas; waggle cluster partitions shows which", id)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"net/url"
 	"time"
 )
 
@@ -79,4 +80,10 @@ func (c *Client) CreateJoinToken(ctx context.Context, ttl time.Duration) (string
 	}
 	err := c.call(ctx, "POST", "/api/v1/cluster/tokens", request, &body)
 	return body.Token, err
+}
+
+// RemoveNode lets a node go: its replicas move to the others. It is gone when
+// ClusterNodes is without it.
+func (c *Client) RemoveNode(ctx context.Context, id string) error {
+	return c.call(ctx, "DELETE", "/api/v1/cluster/nodes/"+url.PathEscape(id), nil, nil)
 }

@@ -18,6 +18,9 @@ type Nodes interface {
 	ClusterPartitions() []ClusterPartition
 	// CreateJoinToken makes a token that lets one node in, for ttl; 0: an hour.
 	CreateJoinToken(ctx context.Context, ttl time.Duration) (string, error)
+	// RemoveNode lets a member go: its replicas move to the others, and then it
+	// is no member any more.
+	RemoveNode(ctx context.Context, id string) error
 }
 
 // ClusterHealth says whether all is well.
@@ -68,6 +71,7 @@ func (s *Server) clusterRoutes() []route {
 		row("GET", "/api/v1/cluster/nodes", s.clusterNodes, true),
 		row("GET", "/api/v1/cluster/partitions", s.clusterPartitions, true),
 		row("POST", "/api/v1/cluster/tokens", s.createJoinToken, false),
+		row("DELETE", "/api/v1/cluster/nodes/:id", s.removeNode, false),
 	}
 }
 
@@ -81,6 +85,19 @@ func (s *Server) clusterNodes(r *request, _ tenant.Context) error {
 
 func (s *Server) clusterPartitions(r *request, _ tenant.Context) error {
 	return r.sendJSON(200, map[string]any{"partitions": s.nodes.ClusterPartitions()})
+}
+
+// removeNode answers when it is decided that the node goes; it is gone when the
+// list of nodes is without it.
+func (s *Server) removeNode(r *request, _ tenant.Context) error {
+	id, err := r.param("id")
+	if err != nil {
+		return err
+	}
+	if err := s.nodes.RemoveNode(r.ctx, id); err != nil {
+		return err
+	}
+	return r.sendJSON(200, map[string]string{"id": id, "state": "leaving"})
 }
 
 // createJoinToken makes a token; {"ttl_seconds": N} says for how long.

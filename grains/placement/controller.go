@@ -32,6 +32,7 @@ type Cluster interface {
 	ReportsOf(ctx context.Context, number uint32) ([]driver.Status, error)
 	Topology() *hubsvc.Topology
 	SetPlacements(ctx context.Context, changes []hubsvc.PlacementChange) ([]hubsvc.Placement, error)
+	SetMemberState(ctx context.Context, number uint32, s hubsvc.MemberState) (hubsvc.Member, error)
 }
 
 // Options of a Controller.
@@ -97,10 +98,10 @@ func (c *Controller) look(ctx context.Context, now time.Time) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	changes := hubsvc.Plan(hubsvc.PlanInput{
-		Members: members, Groups: c.groups(ctx, t, members), MovesMax: c.options.MovesMax,
-	})
+	groups := c.groups(ctx, t, members)
+	changes := hubsvc.Plan(hubsvc.PlanInput{Members: members, Groups: groups, MovesMax: c.options.MovesMax})
 	if len(changes) == 0 {
+		c.letGo(ctx, members, groups)
 		return
 	}
 	if _, err := c.options.Cluster.SetPlacements(ctx, changes); err != nil {
@@ -108,6 +109,30 @@ func (c *Controller) look(ctx context.Context, now time.Time) {
 		return
 	}
 	c.options.Logger.Info("placement changed", "groups", len(changes))
+}
+
+// letGo ends the membership of leaving members that nothing needs any more: the
+// only replica that one has is a learner of the system group, by which it hears
+// of this.
+func (c *Controller) letGo(ctx context.Context, members []hubsvc.PlanMember, groups []hubsvc.PlanGroup) {
+	for _, m := range members {
+		if !m.Leaving || slices.ContainsFunc(groups, func(g hubsvc.PlanGroup) bool { return needs(g, m.Number) }) {
+			continue
+		}
+		if _, err := c.options.Cluster.SetMemberState(ctx, m.Number, hubsvc.MemberGone); err != nil {
+			c.options.Logger.Info("a node that leaves stays a member for now", "number", m.Number, "err", err)
+			continue
+		}
+		c.options.Logger.Info("a node has left the cluster", "number", m.Number)
+	}
+}
+
+// needs reports whether a group is or was on a member until others have it.
+func needs(g hubsvc.PlanGroup, member uint32) bool {
+	if r, on := g.On(member); on {
+		return g.Group != hubsvc.SystemGroup || !r.Learner
+	}
+	return !g.Settled
 }
 
 // moving reports whether a group wants more than one replica although there is
