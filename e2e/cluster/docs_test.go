@@ -165,3 +165,98 @@ func TestDemoClusterRefused(t *testing.T) {
 		}
 	}
 }
+
+// block is a piece of a document to run, and what it has to print.
+type block struct{ shell, expected string }
+
+var fence = regexp.MustCompile("(?ms)^```([^\n]*)\n(.*?)^```$")
+
+// blocksOf are the blocks marked "sh run", each with the block "text expected"
+// behind it.
+func blocksOf(t *testing.T, path string) (blocks []block) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range fence.FindAllStringSubmatch(string(text), -1) {
+		switch last := len(blocks) - 1; m[1] {
+		case "sh run":
+			blocks = append(blocks, block{shell: m[2]})
+		case "text expected":
+			if last < 0 || blocks[last].expected != "" {
+				t.Fatalf("a block of output after no block to run:\n%s", m[2])
+			}
+			blocks[last].expected = m[2]
+		case "hcl":
+		default:
+			t.Fatalf("a block of the unknown kind %q:\n%s", m[1], m[2])
+		}
+	}
+	return blocks
+}
+
+// changing is what is other in every run: ids, addresses, and the number of
+// groups, which is that of a small cluster here.
+var (
+	changing = regexp.MustCompile(`\b([0-9a-f]{32}|127\.0\.0\.1:\d+|65|17)\b`)
+	spaces   = regexp.MustCompile(` +`)
+)
+
+func form(text string) string {
+	return spaces.ReplaceAllString(changing.ReplaceAllString(text, "*"), " ")
+}
+
+// TestClusterDocument does what docs/cluster.md tells a reader to do, in order
+// and in one shell, on other ports, with a Consul of its own.
+func TestClusterDocument(t *testing.T) {
+	binary, err := waggle()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := workDir(t)
+	c := startConsul(t, t.TempDir(), "127.0.0.1")
+	if err := os.Symlink(binary, filepath.Join(dir, "waggle")); err != nil {
+		t.Fatal(err)
+	}
+	replaced := []string{"127.0.0.1:8500", c.address}
+	for _, port := range []string{"6333", "15002", "15003", "15004", "15010", "15011", "15012"} {
+		replaced = append(replaced, "127.0.0.1:"+port, freeAddress("127.0.0.1"))
+	}
+	elsewhere := strings.NewReplacer(replaced...)
+	blocks := blocksOf(t, "../../docs/cluster.md")
+	var script strings.Builder
+	script.WriteString("set -eu\n")
+	for i, b := range blocks {
+		fmt.Fprintf(&script, "exec >out.%d\n%s\n", i, elsewhere.Replace(b.shell))
+	}
+	shell := exec.Command("bash", "-c", script.String())
+	shell.Dir = dir
+	shell.Env = environ(small, []string{"WAGGLE_URL=http://" + replaced[5]})
+	shell.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // the nodes have to end with it
+	errOut, err := os.Create(filepath.Join(dir, "err"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer errOut.Close()
+	shell.Stderr = errOut
+	if err := shell.Start(); err != nil {
+		t.Fatal(err)
+	}
+	end := func() { _ = syscall.Kill(-shell.Process.Pid, syscall.SIGKILL) }
+	t.Cleanup(end)
+	stop := time.AfterFunc(3*time.Minute, end)
+	defer stop.Stop()
+	if err := shell.Wait(); err != nil {
+		t.Errorf("%v: %s", err, tail(errOut.Name(), 2000))
+	}
+	for i, b := range blocks {
+		got, err := os.ReadFile(filepath.Join(dir, fmt.Sprintf("out.%d", i)))
+		if err != nil {
+			t.Fatalf("the blocks ended before this one:\n%s", b.shell)
+		}
+		if b.expected != "" && form(string(got)) != form(b.expected) {
+			t.Errorf("this block:\n%s\nprints:\n%s\nand the document shows:\n%s", b.shell, got, b.expected)
+		}
+	}
+}
