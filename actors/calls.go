@@ -159,7 +159,7 @@ func (c *calls) request(from uint32, id uint64, b []byte) {
 		return
 	}
 	left := time.Duration(binary.LittleEndian.Uint32(b)) * time.Millisecond
-	method, body := string(b[5:5+b[4]]), b[5+int(b[4]):]
+	method, body := string(b[5:5+int(b[4])]), b[5+int(b[4]):]
 	h, ok := c.handlers.Load(method)
 	if !ok {
 		c.refuse(from, id, &collection.Error{
