@@ -207,3 +207,8 @@ var errNotHere = &collection.Error{
 	Code: collection.Unavailable, Reason: collection.ReasonNotLeader,
 	Message: "this node has no replica of the partition; retry",
 }
+
+var errHandingOver = &collection.Error{
+	Code: collection.Unavailable, Reason: collection.ReasonNotLeader,
+	Message: "leadership of the partition is being handed over; retry",
+}

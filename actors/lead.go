@@ -65,6 +65,41 @@ func (a *replicaActor) handOver() {
 		}
 	}
 	if to != 0 {
-		a.driver.TransferLeader(to)
+		a.transferTo(to)
+	}
+}
+
+// handingOver is a transfer of leadership that waits for the entries that are
+// under way: who proposed them would otherwise not learn what became of them.
+type handingOver struct {
+	to    uint64 // 0: none
+	ticks int    // since it began
+}
+
+// handOverTicks is how long a transfer may take until this replica takes
+// proposals again.
+const handOverTicks = 10
+
+// transferTo hands leadership over once nothing is under way. Until then, and
+// until the other one leads, proposals are refused as by a replica that does
+// not lead; who made them looks for the new leader.
+func (a *replicaActor) transferTo(to uint64) {
+	if a.handing.to == 0 {
+		a.handing = handingOver{to: to}
+	}
+}
+
+// maybeTransfer goes on with a transfer.
+func (a *replicaActor) maybeTransfer() {
+	if a.handing.to == 0 {
+		return
+	}
+	a.queue.drain(a.proposeNow)
+	s := a.driver.Brief()
+	switch {
+	case s.Role != driver.Leader || a.handing.ticks > handOverTicks:
+		a.handing = handingOver{}
+	case s.Pending == 0 && s.Transferee == 0:
+		a.driver.TransferLeader(a.handing.to)
 	}
 }

@@ -133,7 +133,8 @@ func changeOf(kind raftpb.ConfChangeType, id uint64) *raftpb.ConfChangeV2 {
 
 // reconcile takes the group one step toward where it should be.
 func (a *replicaActor) reconcile() {
-	if a.ticks++; a.ticks%reconcileTicks != 0 || a.Err() != nil || !a.Leads() {
+	a.handing.ticks++
+	if a.ticks++; a.ticks%reconcileTicks != 0 || a.Err() != nil || !a.Leads() || a.handing.to != 0 {
 		return
 	}
 	s := a.driver.Status()
@@ -153,7 +154,7 @@ func (a *replicaActor) reconcile() {
 		a.steady = 0
 		a.driver.ProposeConfChange(m.change, a.noteChange)
 	case m.transfer != 0:
-		a.driver.TransferLeader(m.transfer)
+		a.transferTo(m.transfer)
 	default:
 		a.preferLeader(want.Replicas, s)
 	}
@@ -191,6 +192,6 @@ func (a *replicaActor) preferLeader(want []hubsvc.Replica, s driver.Status) {
 	}
 	if a.steady++; a.steady >= steadyRounds && a.node.network.Connected(memberOf(to)) {
 		a.steady = 0
-		a.driver.TransferLeader(to)
+		a.transferTo(to)
 	}
 }

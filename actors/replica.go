@@ -302,6 +302,7 @@ type replicaActor struct {
 	steady  int      // rounds that the preferred leader has been fit
 	active  []uint64 // members that were active in the last round
 	imaging imaging
+	handing handingOver
 
 	checkpointing  bool
 	stopping       chan<- struct{}
@@ -396,7 +397,7 @@ const appendsMax = 2
 // proposeRound puts one round of what waits into the log, unless the log is
 // behind; then the end of an append calls it again.
 func (a *replicaActor) proposeRound() {
-	if a.appending >= appendsMax || a.queue.empty() {
+	if a.handing.to == 0 && a.appending >= appendsMax || a.queue.empty() {
 		return
 	}
 	a.queue.round(a.proposeNow)
@@ -406,6 +407,10 @@ func (a *replicaActor) proposeRound() {
 }
 
 func (a *replicaActor) proposeNow(p *propose) {
+	if a.handing.to != 0 {
+		p.done(collection.Outcome{Err: errHandingOver})
+		return
+	}
 	a.driver.Propose(driver.Proposal{Data: p.data, Done: p.done})
 }
 
@@ -443,6 +448,7 @@ func (a *replicaActor) awaitApplied(index uint64, done func(error)) {
 
 // work takes what the driver has ready and hands it to those who do it.
 func (a *replicaActor) work() {
+	a.maybeTransfer()
 	for {
 		w, ok := a.driver.Ready()
 		if !ok {
