@@ -122,9 +122,12 @@ func (r *request) again(rt *route, err error) bool {
 
 // forward lets another node answer.
 func (r *request) forward(number uint32, tc tenant.Context) error {
-	uri := string(r.http.RequestURI())
+	uri := string(r.http.URI().PathOriginal()) // a request line may hold a whole URL
 	if r.atRoot {
 		uri = qdrantPrefix + uri
+	}
+	if q := r.http.URI().QueryString(); len(q) > 0 {
+		uri += "?" + string(q)
 	}
 	b, err := msgpack.Marshal(&forwarded{
 		Method: string(r.http.Method()), URI: uri, ID: r.id,
@@ -176,8 +179,10 @@ func (s *Server) ServeForwarded(ctx context.Context, payload []byte) ([]byte, er
 	}
 	r := &request{s: s, http: &c, surface: surfaceNative, route: "none", start: time.Now(), ctx: ctx, id: f.ID, forwarded: &f, body: f.Body, bodyDone: true}
 	c.SetUserValue(requestKey{}, r)
-	defer r.recovered()
-	s.forwards(&c)
+	func() {
+		defer r.recovered()
+		s.forwards(&c)
+	}()
 	if r.failure != nil {
 		return nil, r.failure
 	}

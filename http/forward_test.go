@@ -1,0 +1,345 @@
+package httpedge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/valyala/fasthttp"
+	"github.com/vmihailenco/msgpack/v5"
+
+	"github.com/hivehub/waggle/collection"
+	"github.com/hivehub/waggle/tenant"
+)
+
+// neighbours are the other nodes as a test wants them: leader says who is in
+// charge, and answers are what each forwarded request meets, the last one of
+// them for ever.
+type neighbours struct {
+	mu      sync.Mutex
+	leader  func(look int) (number uint32, local bool)
+	answers []func(ctx context.Context, request []byte) ([]byte, error)
+	looked  int
+	sent    []forwarded
+	tenants []tenant.ID
+	waited  []uint64
+}
+
+func (n *neighbours) Leader(id tenant.ID) (uint32, bool, <-chan struct{}) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.looked++
+	n.tenants = append(n.tenants, id)
+	number, local := n.leader(n.looked)
+	return number, local, make(chan struct{})
+}
+
+func (n *neighbours) Forward(ctx context.Context, _ uint32, request []byte) ([]byte, error) {
+	var f forwarded
+	if err := msgpack.Unmarshal(request, &f); err != nil {
+		return nil, err
+	}
+	n.mu.Lock()
+	n.sent = append(n.sent, f)
+	answer := n.answers[min(len(n.sent), len(n.answers))-1]
+	n.mu.Unlock()
+	return answer(ctx, request)
+}
+
+func (n *neighbours) HubIndex() uint64 { return 77 }
+
+func (n *neighbours) AwaitHub(_ context.Context, index uint64) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.waited = append(n.waited, index)
+	return nil
+}
+
+func elsewhere(int) (uint32, bool) { return 2, false }
+
+// serves is another node that answers as b does.
+func serves(b *edge) func(context.Context, []byte) ([]byte, error) {
+	return b.ServeForwarded
+}
+
+func fails(err error) func(context.Context, []byte) ([]byte, error) {
+	return func(context.Context, []byte) ([]byte, error) { return nil, err }
+}
+
+var (
+	notLeader = &collection.Error{Code: collection.Unavailable, Reason: collection.ReasonNotLeader, Message: "not here"}
+	unknown   = &collection.Error{Code: collection.Unavailable, Message: "who knows", Details: map[string]any{"outcome": "unknown"}}
+)
+
+// twoNodes are an edge that is asked and one behind it that is in charge.
+func twoNodes(t *testing.T) (asked, inCharge *edge, n *neighbours) {
+	t.Helper()
+	inCharge = newEdge(t, func(o *Options) { o.Cluster = &neighbours{leader: func(int) (uint32, bool) { return 2, true }} })
+	n = &neighbours{leader: elsewhere, answers: []func(context.Context, []byte) ([]byte, error){serves(inCharge)}}
+	asked = newEdge(t, func(o *Options) { o.Cluster = n })
+	return asked, inCharge, n
+}
+
+const upsert = `{"points":[{"id":1,"vector":[1,2]}]}`
+
+// A request is carried out where the data is, as it came, and answered as if
+// that were here, on either listener.
+func TestForward(t *testing.T) {
+	asked, there, n := twoNodes(t)
+	for _, url := range []string{asked.qdrant, asked.main + "/qdrant"} {
+		r := asked.send("PUT", url+"/collections/a%2Fb/points?wait=true", asked.keys["READ_WRITE"], upsert, "Idempotency-Key", "k1", "X-Request-Id", "r-1")
+		r.is(422, "collection_name")
+		r = asked.send("PUT", url+"/collections/docs/points?wait=true", asked.keys["READ_WRITE"], upsert, "Idempotency-Key", "k1", "X-Request-Id", "r-1")
+		r.is(200, `"status":"completed"`)
+		if r.header.Get("X-Tenant-Id") != string(asked.tenant) || r.header.Get("X-Request-Id") != "r-1" || r.header.Get("Content-Type") != "application/json" {
+			t.Errorf("headers %v", r.header)
+		}
+		calls := there.engine.take()
+		if len(calls) != 1 || calls[0].op != "write" || calls[0].name != "docs" || calls[0].tc.TenantID != asked.tenant || calls[0].tc.RequestID != "r-1" {
+			t.Fatalf("calls there: %+v", calls)
+		}
+		if o := calls[0].options; o.IdempotencyKey != "k1" || !o.Wait {
+			t.Errorf("options there: %+v", o)
+		}
+		last := n.sent[len(n.sent)-1]
+		if string(last.Body) != upsert || last.URI != "/qdrant/collections/docs/points?wait=true" {
+			t.Errorf("sent %+v", last)
+		}
+	}
+	if calls := asked.engine.take(); len(calls) != 0 {
+		t.Errorf("calls here: %+v", calls)
+	}
+	for _, id := range n.tenants {
+		if id != asked.tenant {
+			t.Errorf("the leader of %q was looked for", id)
+		}
+	}
+}
+
+// A request line may hold a whole URL.
+func TestForwardAbsoluteForm(t *testing.T) {
+	asked, there, _ := twoNodes(t)
+	text := asked.raw(asked.qdrant, "GET http://h/collections/docs/exists HTTP/1.1\r\nHost: h\r\nConnection: close\r\nApi-Key: "+asked.keys["READ_ONLY"]+"\r\n\r\n")
+	if calls := there.engine.take(); len(calls) != 1 || calls[0].name != "docs" || !strings.HasPrefix(text, "HTTP/1.1 200") {
+		t.Errorf("%q, calls %+v", text, calls)
+	}
+}
+
+func TestLocalIsNotForwarded(t *testing.T) {
+	asked, there, n := twoNodes(t)
+	n.leader = func(int) (uint32, bool) { return 1, true }
+	asked.q("PUT", "/collections/docs/points", upsert).is(200, "")
+	if len(n.sent) != 0 || len(asked.engine.take()) != 1 || len(there.engine.take()) != 0 {
+		t.Errorf("sent %v", n.sent)
+	}
+}
+
+// What is tried again, and what is not.
+func TestForwardAgain(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		first        error
+		method, path string
+		body, key    string
+		tries        int
+		status       int
+	}{
+		{"a write that nobody led", notLeader, "PUT", "/collections/docs/points", upsert, "", 2, 200},
+		{"a write that was never sent", &collection.Error{Code: collection.Unavailable, Message: "cannot be reached"}, "PUT", "/collections/docs/points", upsert, "", 2, 200},
+		{"a write with an unknown outcome", unknown, "PUT", "/collections/docs/points", upsert, "", 1, 503},
+		{"the same with a key", unknown, "PUT", "/collections/docs/points", upsert, "k", 2, 200},
+		{"a read with an unknown outcome", unknown, "GET", "/collections/docs/exists", "", "", 2, 200},
+		{"a search with an unknown outcome", unknown, "POST", "/collections/docs/points/scroll", `{}`, "", 2, 200},
+		{"an overload", &collection.Error{Code: collection.Unavailable, Reason: collection.ReasonOverload, Message: "later"}, "GET", "/collections/docs/exists", "", "", 1, 503},
+		{"a refusal", collection.Errorf(collection.FailedPrecondition, "no"), "PUT", "/collections/docs/points", upsert, "k", 1, 412},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			asked, there, n := twoNodes(t)
+			n.answers = []func(context.Context, []byte) ([]byte, error){fails(c.first), serves(there)}
+			var headers []string
+			if c.key != "" {
+				headers = []string{"Idempotency-Key", c.key}
+			}
+			asked.send(c.method, asked.qdrant+c.path, asked.keys["READ_WRITE"], c.body, headers...).is(c.status, "")
+			if len(n.sent) != c.tries {
+				t.Errorf("sent %d times, want %d", len(n.sent), c.tries)
+			}
+		})
+	}
+}
+
+// While nobody is in charge a request waits, until its deadline and no longer.
+func TestNobodyInCharge(t *testing.T) {
+	asked, there, n := twoNodes(t)
+	n.leader = func(look int) (uint32, bool) { return map[bool]uint32{true: 2}[look > 3], false }
+	asked.q("PUT", "/collections/docs/points", upsert).is(200, "")
+	if len(there.engine.take()) != 1 || n.looked != 4 {
+		t.Errorf("looked %d times", n.looked)
+	}
+	n.leader = func(int) (uint32, bool) { return 0, false }
+	start := time.Now()
+	r := asked.q("PUT", "/collections/docs/points?timeout=1", upsert)
+	if took := time.Since(start); r.status != 503 || took < 900*time.Millisecond || took > 3*time.Second || r.header.Get("Retry-After") == "" {
+		t.Errorf("%d %s after %v", r.status, r.text, took)
+	}
+}
+
+// The node in charge checks again what the key may do.
+func TestForwardedAdmission(t *testing.T) {
+	there := newEdge(t, nil)
+	tc := tenant.Context{TenantID: there.tenant, ValidatedAt: time.Now(), Permissions: []tenant.Permission{tenant.ReadOnly}}
+	op := tenant.Context{IsOperator: true, ValidatedAt: time.Now()}
+	ask := func(method, uri string, tc tenant.Context) (forwardedAnswer, error) {
+		request, err := msgpack.Marshal(&forwarded{Method: method, URI: uri, Tenant: tc, Body: []byte(upsert)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := there.ServeForwarded(t.Context(), request)
+		var a forwardedAnswer
+		if err == nil {
+			err = msgpack.Unmarshal(b, &a)
+		}
+		return a, err
+	}
+	for _, c := range []struct {
+		method, uri string
+		tc          tenant.Context
+		code        collection.Code
+	}{
+		{"GET", "/qdrant/collections/docs/exists", tc, collection.OK},
+		{"PUT", "/qdrant/collections/docs/points", tc, collection.PermissionDenied},
+		{"GET", "/qdrant/collections/docs/exists", op, collection.PermissionDenied},
+		{"GET", "/api/v1/tenants", tc, collection.PermissionDenied},
+		{"GET", "/qdrant/collections/docs/exists", tenant.Context{TenantID: there.tenant, Permissions: tc.Permissions}, collection.Unauthenticated},
+		{"GET", "/qdrant/collections/docs/exists", tenant.Context{}, collection.Unauthenticated},
+		{"GET", "/qdrant/nothing", tc, collection.NotFound},
+	} {
+		a, err := ask(c.method, c.uri, c.tc)
+		if collection.CodeOf(err) != c.code || (c.code == collection.OK) != (a.Status == 200) {
+			t.Errorf("%s %s: %d, %v", c.method, c.uri, a.Status, err)
+		}
+	}
+	if calls := there.engine.take(); len(calls) != 1 {
+		t.Errorf("calls %+v", calls)
+	}
+}
+
+// What goes wrong inside the other node stays there.
+func TestForwardKeepsInnerText(t *testing.T) {
+	const canary = "canary in a path"
+	asked, there, _ := twoNodes(t)
+	for _, err := range []error{
+		errors.New(canary), fmt.Errorf("open: %w", &net.OpError{Op: canary, Err: errors.New(canary)}),
+		&collection.Error{Code: collection.Internal, Message: canary}, &collection.Error{Code: collection.DataLoss, Message: canary},
+		&collection.Error{Code: collection.Unavailable, Reason: collection.ReasonOverload, Message: "busy", Err: errors.New(canary)},
+	} {
+		there.engine.err = err
+		for _, url := range []string{asked.qdrant + "/collections/docs/points", asked.main + "/api/v1/collections/docs/points"} {
+			r := asked.send("PUT", url, asked.keys["READ_WRITE"], upsert)
+			if r.status < 500 && r.status != 404 && r.status != 405 || strings.Contains(r.text, "canary") {
+				t.Errorf("%v: %d %s", err, r.status, r.text)
+			}
+		}
+	}
+}
+
+// A panic there is an internal error here, and no success.
+func TestForwardedPanic(t *testing.T) {
+	asked, there, n := twoNodes(t)
+	there.engine.do = func(context.Context) { panic("canary") }
+	var got error
+	n.answers = []func(context.Context, []byte) ([]byte, error){func(ctx context.Context, b []byte) ([]byte, error) {
+		answer, err := there.ServeForwarded(ctx, b)
+		got = err
+		return answer, err
+	}}
+	if r := asked.q("GET", "/collections/docs/exists", ""); r.status != 500 || strings.Contains(r.text, "canary") {
+		t.Errorf("%d %s", r.status, r.text)
+	}
+	if collection.CodeOf(got) != collection.Internal {
+		t.Errorf("the node in charge answered %v", got)
+	}
+}
+
+// Whoever changes something as the operator sees it on the node that was asked.
+func TestForwardedOperator(t *testing.T) {
+	asked, _, n := twoNodes(t)
+	asked.send("POST", asked.main+"/api/v1/tenants", asked.keys[operator], `{"name":"new","plan":"pro"}`).is(201, "new")
+	if len(n.waited) != 1 || n.waited[0] != 77 || n.tenants[0] != "" {
+		t.Errorf("waited for %v, looked for the leader of %q", n.waited, n.tenants)
+	}
+	asked.send("GET", asked.main+"/api/v1/tenants", asked.keys[operator], "").is(200, "new")
+	if len(n.waited) != 1 {
+		t.Errorf("a read waited for %v", n.waited)
+	}
+}
+
+// Every row of the table runs where the data is, or says that it need not.
+func TestEveryRouteHasAPlace(t *testing.T) {
+	s := newEdge(t, func(o *Options) { o.Nodes = noNodes{} })
+	anywhere := map[string]bool{
+		"operator GET /api/v1/cluster/health": true, "operator GET /api/v1/cluster/nodes": true, "operator GET /api/v1/cluster/partitions": true,
+	}
+	for _, rt := range s.routes() {
+		if rt.anywhere != anywhere[rt.name()] {
+			t.Errorf("%s: anywhere is %t; a new row of that kind belongs into this test", rt.name(), rt.anywhere)
+		}
+		if rt.open != nil {
+			continue
+		}
+		n := &neighbours{leader: elsewhere, answers: []func(context.Context, []byte) ([]byte, error){fails(collection.Errorf(collection.Aborted, "seen"))}}
+		rt.handle = func(*request, tenant.Context) error { return collection.Errorf(collection.NotFound, "here") }
+		r := &request{s: &Server{cluster: n}, http: newContext(rt.method, rt.path), ctx: t.Context()}
+		err := r.inCharge(&rt, tenant.Context{TenantID: "x"})
+		if here := collection.CodeOf(err) == collection.NotFound; here != rt.anywhere {
+			t.Errorf("%s: %v", rt.name(), err)
+		}
+	}
+}
+
+type noNodes struct{ Nodes }
+
+// Whatever another node sends as a request is answered or refused.
+func FuzzServeForwarded(f *testing.F) {
+	s := New(Options{Engine: &recorder{}, Limits: DefaultLimits()})
+	for _, r := range []forwarded{
+		{Method: "PUT", URI: "/qdrant/collections/docs/points", Key: "k", Body: []byte(upsert)},
+		{Method: "GET", URI: "/api/v1/tenants", Tenant: tenant.Context{IsOperator: true}},
+		{Method: "GET", URI: "//x/../%zz?a=b#c"},
+	} {
+		f.Add(r.Method, r.URI, r.ID, r.Key, r.Body, r.Tenant.IsOperator, false)
+	}
+	f.Add("", "", "", "", []byte{0x81, 0xa1}, false, true)
+	f.Fuzz(func(t *testing.T, method, uri, id, key string, body []byte, operator, raw bool) {
+		payload := body
+		if !raw {
+			tc := tenant.Context{TenantID: "acme", IsOperator: operator, ValidatedAt: time.Unix(1, 0), Permissions: []tenant.Permission{tenant.Admin}}
+			var err error
+			if payload, err = msgpack.Marshal(&forwarded{Method: method, URI: uri, ID: id, Key: key, Tenant: tc, Body: body}); err != nil {
+				t.Fatal(err)
+			}
+			if operator {
+				return // there is no hub here
+			}
+		}
+		answer, err := s.ServeForwarded(t.Context(), payload)
+		if (answer == nil) == (err == nil) {
+			t.Fatalf("answer %q and error %v", answer, err)
+		}
+		if err != nil && asError(err).Message == "panic" {
+			t.Fatal("a panic")
+		}
+	})
+}
+
+func newContext(method, path string) *fasthttp.RequestCtx {
+	c := &fasthttp.RequestCtx{}
+	c.Request.Header.SetMethod(method)
+	c.Request.SetRequestURI(path)
+	return c
+}
