@@ -169,11 +169,7 @@ func TestStartRefused(t *testing.T) {
 		"open to others":        {args: with("--listen", "0.0.0.0:0"), want: `^listen\.address: "0\.0\.0\.0:0" .*behind_proxy`},
 		"open to others 6":      {args: with("--qdrant-listen", "[::]:0"), want: `^listen\.qdrant_address: .*behind_proxy`},
 		"not an address":        {args: with("--listen", "15002"), want: `^listen\.address: "15002" is not HOST:PORT`},
-		"node id":               {args: with("--node-id", "n1"), want: `^cluster: .* yet`},
-		"cluster":               {args: with("--cluster", "c"), want: `^cluster: .* yet`},
-		"consul":                {args: with("--consul", "127.0.0.1:8500"), want: `^cluster: .* yet`},
-		"cluster listen":        {args: with("--cluster-listen", "127.0.0.1:15010"), want: `^cluster: .* yet`},
-		"join token":            {args: with("--join-token", "x"), want: `^cluster: .* yet`},
+		"half a cluster":        {args: with("--node-id", "n1", "--cluster", "c", "--consul", "127.0.0.1:8500"), want: `^cluster\.listen: is empty; .*--cluster-listen`},
 	} {
 		line := refused(t, slices.Concat(bootstrapKeys, small, tc.env), append([]string{"serve"}, tc.args...)...)
 		if !regexp.MustCompile(tc.want).MatchString(line) {
