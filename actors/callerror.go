@@ -1,7 +1,9 @@
 package actors
 
 import (
+	"bytes"
 	"errors"
+	"math"
 
 	"github.com/vmihailenco/msgpack/v5"
 
@@ -44,11 +46,18 @@ func appendError(dst []byte, err error) []byte {
 // too.
 func decodeError(b []byte) error {
 	var w wireError
-	if err := msgpack.Unmarshal(b, &w); err != nil || w.Code == 0 && w.Hub == "" || w.Code >= uint8(collection.CodeEnd) {
+	d := msgpack.NewDecoder(bytes.NewReader(b))
+	d.UseLooseInterfaceDecoding(true) // numbers in details have two types, not one for each size
+	if err := d.Decode(&w); err != nil || w.Code == 0 && w.Hub == "" || w.Code >= uint8(collection.CodeEnd) {
 		return collection.Errorf(collection.Internal, "another node answered with an error that cannot be read")
 	}
 	if w.Hub != "" {
 		return &hubsvc.Error{Code: hubsvc.Code(w.Hub), Message: w.Message}
+	}
+	for name, v := range w.Details {
+		if n, ok := v.(uint64); ok && n <= math.MaxInt64 {
+			w.Details[name] = int64(n)
+		}
 	}
 	return &collection.Error{Code: collection.Code(w.Code), Reason: collection.Reason(w.Reason), Message: w.Message, Details: w.Details}
 }

@@ -18,6 +18,12 @@ type Handler func(ctx context.Context, from uint32, request []byte) ([]byte, err
 // refused as overload, so that the caller may try elsewhere or later.
 const callsMax = 4096
 
+// callTimeMax bounds a call whose caller sets no deadline.
+const callTimeMax = time.Minute
+
+// messageBytesMax is what fits into one message to another node.
+const messageBytesMax = 64 << 20
+
 // calls are the questions between nodes: those asked here that wait for an
 // answer, and those of others that are being answered. One message each way:
 //
@@ -70,10 +76,10 @@ func (n *Node) Handle(method string, h Handler) { n.calls.handlers.Store(method,
 // request may have been answered there; without it, it was never sent.
 func (n *Node) Call(ctx context.Context, to uint32, method string, request []byte) ([]byte, error) {
 	c := n.calls
-	left := time.Minute
-	if deadline, ok := ctx.Deadline(); ok {
-		left = time.Until(deadline)
-	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeMax)
+	defer cancel()
+	deadline, _ := ctx.Deadline()
+	left := time.Until(deadline)
 	if left <= 0 {
 		return nil, context.DeadlineExceeded
 	}
@@ -185,9 +191,20 @@ func (c *calls) request(from uint32, id uint64, b []byte) {
 			c.refuse(from, id, err)
 			return
 		}
-		m := binary.LittleEndian.AppendUint64(append(make([]byte, 0, 9+len(answer)), callAnswer), id)
-		c.send(from, append(m, answer...))
+		c.answer(from, id, answer)
 	})
+}
+
+// answer sends what a handler returned, or says that it cannot be sent.
+func (c *calls) answer(to uint32, id uint64, answer []byte) {
+	if len(answer)+9 > messageBytesMax {
+		c.refuse(to, id, collection.Errorf(collection.InvalidArgument, "the answer is larger than 64 MB; ask for less at a time"))
+		return
+	}
+	m := binary.LittleEndian.AppendUint64(append(make([]byte, 0, 9+len(answer)), callAnswer), id)
+	if err := c.node.network.Send(to, append(m, answer...)); err != nil {
+		c.refuse(to, id, outcomeUnknown(err))
+	}
 }
 
 func (c *calls) guarded(ctx context.Context, h Handler, from uint32, body []byte) (answer []byte, err error) {
@@ -204,7 +221,7 @@ func (c *calls) refuse(to uint32, id uint64, err error) {
 	c.send(to, appendError(binary.LittleEndian.AppendUint64([]byte{callError}, id), err))
 }
 
-// send answers. When that fails the caller learns from its deadline or from
+// send sends a refusal. When that fails the caller learns from its deadline or from
 // the broken connection.
 func (c *calls) send(to uint32, m []byte) {
 	if err := c.node.network.Send(to, m); err != nil {

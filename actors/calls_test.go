@@ -56,6 +56,9 @@ func TestCallErrors(t *testing.T) {
 			&collection.Error{Code: collection.NotFound, Message: "no such thing"},
 			&collection.Error{Code: collection.Unavailable, Reason: collection.ReasonOverload, Message: "later"},
 			&collection.Error{Code: collection.Unavailable, Message: "who knows", Details: map[string]any{"outcome": "unknown"}},
+			&collection.Error{Code: collection.ResourceExhausted, Message: "slowly", Details: map[string]any{
+				"retry_after_s": int64(5), "limit": int64(1 << 40), "below": int64(-3), "share": 0.5, "in": "body",
+			}},
 			&hubsvc.Error{Code: hubsvc.CodeAlreadyExists, Message: "taken"},
 			&hubsvc.Error{Code: hubsvc.CodeUnavailable, Message: "later"},
 		} {
@@ -64,6 +67,14 @@ func TestCallErrors(t *testing.T) {
 			if !reflect.DeepEqual(got, err) {
 				t.Errorf("%#v came back as %#v", err, got)
 			}
+		}
+		two.Handle("fail", func(context.Context, uint32, []byte) ([]byte, error) {
+			return nil, &collection.Error{Code: collection.ResourceExhausted, Details: map[string]any{"small": 5, "large": 1 << 40, "less": -3}}
+		})
+		_, err := one.Call(t.Context(), 2, "fail", nil)
+		var e *collection.Error
+		if want := map[string]any{"small": int64(5), "large": int64(1 << 40), "less": int64(-3)}; !errors.As(err, &e) || !reflect.DeepEqual(e.Details, want) {
+			t.Errorf("details %#v, want %#v", e.Details, want)
 		}
 		const canary = "path /secret/canary"
 		for _, err := range []error{
@@ -118,6 +129,22 @@ func TestCallThatCannotBeAnswered(t *testing.T) {
 		}
 		if _, err := one.Call(t.Context(), 2, "hang", nil); collection.CodeOf(err) == collection.Unavailable && unknown(err) {
 			t.Errorf("what was never sent is said to have an unknown outcome: %v", err)
+		}
+	})
+}
+
+// An answer that cannot be sent is told as such: nobody waits for it until the
+// deadline.
+func TestAnswerThatCannotBeSent(t *testing.T) {
+	pair(t, func(t *testing.T, c *actorstest.Cluster, one, two *actorstest.Member) {
+		two.Handle("huge", func(context.Context, uint32, []byte) ([]byte, error) {
+			return make([]byte, actorstest.PayloadBytesMax+1), nil
+		})
+		start := time.Now()
+		_, err := one.Call(t.Context(), 2, "huge", nil)
+		var e *collection.Error
+		if !errors.As(err, &e) || time.Since(start) > time.Second {
+			t.Errorf("%v after %v", err, time.Since(start))
 		}
 	})
 }

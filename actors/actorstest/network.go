@@ -157,6 +157,8 @@ func (n *Network) Transfers() int {
 // Of is the network as one node sees it.
 func (n *Network) Of(number uint32) actors.Network { return &endpoint{n, number} }
 
+var errTooLarge = errors.New("actorstest: the message is too large")
+
 var errCut = errors.New("actorstest: the nodes are not connected")
 
 func (n *Network) openLocked(w way) bool {
@@ -256,8 +258,14 @@ func (e *endpoint) Raft(to uint32, group uint64, ms []*raftpb.Message) {
 // Flush implements actors.Network.
 func (e *endpoint) Flush() {}
 
+// PayloadBytesMax is the largest message, as that of a peer.Transport.
+const PayloadBytesMax = 64 << 20
+
 // Send implements actors.Network.
 func (e *endpoint) Send(to uint32, payload []byte) error {
+	if len(payload) > PayloadBytesMax {
+		return errTooLarge
+	}
 	payload = bytes.Clone(payload)
 	return e.post(way{e.number, to}, false, func(n *actors.Node) { n.ReceiveMessage(e.number, payload) })
 }
