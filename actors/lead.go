@@ -23,8 +23,10 @@ func (a *replicaActor) noteStatus() {
 	s := a.driver.Brief()
 	before := a.status.Swap(&s)
 	led := before != nil && before.Role == driver.Leader
-	if s.Role == driver.Leader {
+	if s.Role == driver.Leader || !s.Alone() { // the log may have had the news that others vote, too
 		a.settle()
+	}
+	if s.Role == driver.Leader {
 		if !led {
 			a.node.nowLeads(a.group)
 		}
