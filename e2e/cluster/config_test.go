@@ -1,9 +1,17 @@
 package cluster
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
+	"math/big"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +30,8 @@ type stage struct {
 	consul *consul
 	n1     *process
 	url    string // of n1
+
+	running []*process // all that up has started
 }
 
 func newStage(t *testing.T) *stage {
@@ -70,6 +80,7 @@ func (s *stage) up(cmd *exec.Cmd) (*process, string) {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(p.kill)
+	s.running = append(s.running, p)
 	select {
 	case line := <-p.first:
 		if m := readyLine.FindStringSubmatch(line); m != nil {
@@ -290,5 +301,165 @@ func (s *stage) withoutConsul(t *testing.T) {
 		}
 	case <-time.After(30 * time.Second):
 		t.Error("Consul is back, and the node has not joined after 30 s")
+	}
+}
+
+// TestAllMoved starts every node of a cluster at another address than before:
+// they find each other through Consul.
+func TestAllMoved(t *testing.T) {
+	s := newStage(t)
+	s.up(s.serve("n2", "--join-token", s.token(t)))
+	three, url := s.up(s.serve("n3", "--join-token", s.token(t)))
+	voters := func(url string) error {
+		var body struct{ Partitions []partition }
+		if err := (call{key: operatorKey, method: "GET", url: url + "/api/v1/cluster/partitions"}).into(&body); err != nil {
+			return err
+		}
+		for _, p := range body.Partitions {
+			if len(p.Voters) != 3 || p.Leader == "" {
+				return fmt.Errorf("partition %s has voters %q and the leader %q", p.name(), p.Voters, p.Leader)
+			}
+		}
+		return nil
+	}
+	if err := poll(time.Minute, func() error { return voters(url) }); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range s.running {
+		p.kill()
+	}
+	if three.alive() {
+		t.Fatal("n3 is not stopped")
+	}
+	var first []*process
+	for _, name := range []string{"n1", "n2"} {
+		first = append(first, s.waits(t, `registered in Consul`, s.serve(name)))
+	}
+	_, url = s.up(s.serve("n3"))
+	for i, p := range first {
+		select {
+		case line := <-p.first:
+			if !readyLine.MatchString(line) {
+				t.Errorf("n%d: no ready line but %q", i+1, line)
+			}
+		case <-time.After(30 * time.Second):
+			t.Errorf("n%d is not ready", i+1)
+		}
+	}
+	if err := poll(30*time.Second, func() error { return voters(url) }); err != nil {
+		t.Error(err)
+	}
+	a, err := call{key: tenantKey, method: "PUT", url: url + "/qdrant/collections/c", body: `{"vectors": {"size": 2, "distance": "Dot"}}`}.do()
+	if err != nil || a.status != 200 {
+		t.Errorf("a write after the move: %d %s, %v", a.status, a.body, err)
+	}
+}
+
+// TestOwnCertificates changes two nodes, one after the other, to certificates of
+// the operator's authority, and lets a third one in that knows no other.
+func TestOwnCertificates(t *testing.T) {
+	s := newStage(t)
+	two, _ := s.up(s.serve("n2", "--join-token", s.token(t)))
+	cert1, key1, cluster := s.keys(t, "n1")
+	cert2, key2, _ := s.keys(t, "n2")
+	own := newAuthority(t, s)
+	both := filepath.Join(s.dir, "both.pem")
+	var text []byte
+	for _, path := range []string{own.path, cluster} {
+		part, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = append(text, part...)
+	}
+	if err := os.WriteFile(both, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	with := func(cmd *exec.Cmd, cert, key, ca string) *exec.Cmd {
+		cmd.Env = append(cmd.Env, "WAGGLE_CLUSTER_TLS_CERT="+cert, "WAGGLE_CLUSTER_TLS_KEY="+key, "WAGGLE_CLUSTER_TLS_CA="+ca)
+		return cmd
+	}
+	s.n1.kill()
+	s.n1, s.url = s.up(with(s.serve("n1"), cert1, key1, both))
+	two.kill()
+	s.up(with(s.serve("n2"), cert2, key2, both))
+	// The files change under the running nodes.
+	own.issue(t, "n1", 1, cert1, key1)
+	own.issue(t, "n2", 2, cert2, key2)
+	cert3, key3 := filepath.Join(s.dir, "n3-cert.pem"), filepath.Join(s.dir, "n3-key.pem")
+	own.issue(t, "n3", 9, cert3, key3)
+	s.refused(t, `not of the cluster that the join token is for`, s.serve("n3", "--join-token", s.token(t)))
+	s.refused(t, `the certificate is that of node 9 "n3" of .*; this is node 3 "n3"`, with(s.serve("n3", "--join-token", s.token(t)), cert3, key3, own.path))
+	own.issue(t, "n3", 3, cert3, key3)
+	s.up(with(s.serve("n3"), cert3, key3, own.path))
+}
+
+// authority is an operator's own.
+type authority struct {
+	cert    *x509.Certificate
+	key     *ecdsa.PrivateKey
+	cluster string
+	path    string // of the certificate
+}
+
+func newAuthority(t *testing.T, s *stage) *authority {
+	t.Helper()
+	var place struct {
+		ClusterID string `json:"cluster_id"`
+	}
+	raw, err := os.ReadFile(filepath.Join(s.data("n1"), "node.json"))
+	if err == nil {
+		err = json.Unmarshal(raw, &place)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &authority{cluster: place.ClusterID, path: filepath.Join(s.dir, "own-ca.pem")}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "an operator"}, NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	a.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, a.key.Public(), a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.cert, err = x509.ParseCertificate(der); err != nil {
+		t.Fatal(err)
+	}
+	writePEM(t, a.path, "CERTIFICATE", der)
+	return a
+}
+
+// issue writes a node's certificate and a new key for it.
+func (a *authority) issue(t *testing.T, name string, number int, certPath, keyPath string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
+		SerialNumber: big.NewInt(int64(number) + 1), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour),
+		URIs:        []*url.URL{{Scheme: "waggle", Host: a.cluster, Path: fmt.Sprint("/", number)}},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}, a.cert, key.Public(), a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writePEM(t, certPath, "CERTIFICATE", der)
+	writePEM(t, keyPath, "PRIVATE KEY", pkcs8)
+}
+
+func writePEM(t *testing.T, path, kind string, der []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
