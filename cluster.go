@@ -361,6 +361,9 @@ func (h *neighbourhood) awaitCluster(ctx context.Context) error {
 		if born && leader != 0 {
 			return nil
 		}
+		if h.gone(h.place.Number) {
+			return fmt.Errorf("this node, %q, was removed from the cluster; delete %s to let it join again", h.place.NodeID, h.c.DataDir)
+		}
 		select {
 		case <-look.C:
 		case <-notice.C:

@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"net/url"
@@ -335,7 +336,7 @@ func TestAllMoved(t *testing.T) {
 	for _, name := range []string{"n1", "n2"} {
 		first = append(first, s.waits(t, `registered in Consul`, s.serve(name)))
 	}
-	_, url = s.up(s.serve("n3"))
+	three, url = s.up(s.serve("n3"))
 	for i, p := range first {
 		select {
 		case line := <-p.first:
@@ -353,6 +354,25 @@ func TestAllMoved(t *testing.T) {
 	if err != nil || a.status != 200 {
 		t.Errorf("a write after the move: %d %s, %v", a.status, a.body, err)
 	}
+	// A node that has noticed that it was removed says so when it is started again.
+	remove := exec.Command(s.binary, "cluster", "remove", "n3", "--url", url)
+	remove.Env = environ([]string{"WAGGLE_OPERATOR_KEY=" + operatorKey})
+	if out, err := remove.CombinedOutput(); err != nil {
+		t.Fatalf("remove n3: %v: %s", err, out)
+	}
+	err = poll(10*time.Second, func() error {
+		if log := tail(filepath.Join(s.dir, "up.log"), 1<<20); !strings.Contains(log, "this node was removed from the cluster") {
+			return errors.New("n3 does not notice that it was removed")
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if _, err := three.terminate(20 * time.Second); err != nil {
+		t.Error(err)
+	}
+	s.refused(t, `this node, "n3", was removed from the cluster; delete .*n3`, s.serve("n3"))
 }
 
 // TestOwnCertificates changes two nodes, one after the other, to certificates of
