@@ -61,7 +61,8 @@ func serve(ctx context.Context, c Config) error {
 	if err := app.Err(); err != nil {
 		return dig.RootCause(err)
 	}
-	if err := app.Start(ctx); err != nil {
+	// Everything runs by now; a signal from here on is a stop like any other.
+	if err := app.Start(context.WithoutCancel(ctx)); err != nil {
 		return dig.RootCause(err)
 	}
 	<-ctx.Done()

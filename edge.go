@@ -61,11 +61,11 @@ func health(h *neighbourhood, n *actors.Node, g *grains.Client, hub *hubsvc.Embe
 	state := httpedge.Health{Ready: true}
 	corrupt := []uint64{}
 	for _, r := range n.Replicas() {
-		if r.Here() && r.Err() != nil {
+		if r.Failure() != nil {
 			corrupt = append(corrupt, r.Group())
 		}
 	}
-	if err := n.SystemReplica().Err(); err != nil {
+	if n.SystemReplica().Failure() != nil {
 		state.Ready, state.Reason = false, "the system group is corrupt: no key can be validated"
 	}
 	if leader, _ := n.SystemReplica().Leader(); leader == 0 {
@@ -104,7 +104,7 @@ func nodeMetrics(n *actors.Node, g *grains.Client) *prometheus.Registry {
 	gauge("corrupt_groups", "Raft groups that stopped because their stored bytes are corrupt.", func() float64 {
 		corrupt := 0
 		for _, r := range n.Replicas() {
-			if r.Here() && r.Err() != nil {
+			if r.Failure() != nil {
 				corrupt++
 			}
 		}

@@ -67,6 +67,14 @@ func (r *Replica) Leader() (number uint32, next <-chan struct{}) {
 // Here reports whether this node has a replica of the group.
 func (r *Replica) Here() bool { return r.here.Load() != nil }
 
+// Failure is what stopped this replica for good, or nil.
+func (r *Replica) Failure() error {
+	if r.Err() != nil && r.failure.Load() != nil {
+		return r.failure.Load()
+	}
+	return nil
+}
+
 // Err is why this replica cannot be used: data_loss when its bytes are corrupt,
 // internal after a panic, unavailable when there is none here; or nil.
 func (r *Replica) Err() error {

@@ -189,10 +189,11 @@ func (s *server) corruptGroups(t *testing.T) []uint64 {
 	return health.Cluster.Corrupt
 }
 
-// groupOf is the raft group of a partition file: NNNN.db.
+// groupOf is the raft group of a partition file: NNNN-START.db.
 func groupOf(t *testing.T, path string) uint64 {
 	t.Helper()
-	n, err := strconv.ParseUint(strings.TrimSuffix(filepath.Base(path), ".db"), 10, 64)
+	number, _, _ := strings.Cut(filepath.Base(path), "-")
+	n, err := strconv.ParseUint(number, 10, 64)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,25 +31,32 @@ func (c *Client) Leader(id tenant.ID) (number uint32, local bool, next <-chan st
 		r = c.replicaOf(id)
 	}
 	number, next = r.Leader()
-	if !r.Here() {
+	switch failed := r.Failure() != nil; {
+	case failed || !r.Here():
 		number = c.neighbour(r)
+		return number, failed && number == 0, next // nobody else: say what is wrong here
+	default:
+		return number, number == c.node.Number() && r.Leads(), next
 	}
-	return number, number == c.node.Number() && r.Leads(), next
 }
 
-// neighbour is a node that has a replica of a group that has none here: the
-// preferred leader, or the next one that can be reached.
+// neighbour is a node that has a replica of a group that has none here that
+// works. Who leads it is not known here, so they take turns.
 func (c *Client) neighbour(r *actors.Replica) uint32 {
 	if c.options.Topology == nil {
 		return 0
 	}
 	p, _ := c.options.Topology.Topology().Placement(r.Group())
+	var there []uint32
 	for _, other := range p.Replicas {
 		if m := other.ID.Member(); m != c.node.Number() && c.node.Connected(m) {
-			return m
+			there = append(there, m)
 		}
 	}
-	return 0
+	if len(there) == 0 {
+		return 0
+	}
+	return there[int(c.turn.Add(1))%len(there)]
 }
 
 // Forward hands a request to another node's edge.

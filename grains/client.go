@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -53,7 +54,8 @@ type Client struct {
 	cancel     context.CancelFunc
 	wg         sync.WaitGroup
 	purge      purgeQueue
-	dropping   sync.Map // tenants whose data is being dropped
+	dropping   sync.Map      // tenants whose data is being dropped
+	turn       atomic.Uint32 // see neighbour
 }
 
 // New returns a running Client; Stop ends it.
