@@ -306,6 +306,29 @@ func TestSwap(t *testing.T) {
 	})
 }
 
+// While a voter has not written down that a replica is none any more, that
+// replica stays: after a restart the voter might count on it.
+func TestSwapWaitsForVoters(t *testing.T) {
+	several(t, actorstest.ClusterOptions{Nodes: 4}, func(t *testing.T, c *actorstest.Cluster) {
+		onThree(c, 1)
+		c.Write(1, "k=v")
+		c.AwaitEqual(1)
+		c.Node(2).Disk.Hold()
+		c.Place(1, voter(1, 1), voter(2, 2), voter(4, 9))
+		c.Await("the group has left node 3", func() bool {
+			s := c.Node(1).Replicas()[1].Status()
+			return !s.Joint() && slices.Contains(s.Voters, uint64(voter(4, 9).ID)) && len(s.Learners) == 0
+		})
+		<-time.After(20 * time.Second)
+		if !c.Node(3).Replicas()[1].Here() {
+			t.Error("its replica is gone although a voter does not remember that it has left")
+		}
+		c.Node(2).Disk.Release()
+		c.Await("it is gone", func() bool { return !c.Node(3).Replicas()[1].Here() })
+		c.AwaitEqual(1)
+	})
+}
+
 // The leader itself is swapped: it hands over and leaves.
 func TestSwapOfTheLeader(t *testing.T) {
 	several(t, actorstest.ClusterOptions{Nodes: 4}, func(t *testing.T, c *actorstest.Cluster) {
