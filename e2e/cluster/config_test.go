@@ -169,6 +169,7 @@ func spoilt(t *testing.T, token string, at int) string {
 // TestBadConfiguration starts nodes wrongly, each of which has to say so in one
 // line and end with exit code 1, or to do what docs/cluster.md says.
 func TestBadConfiguration(t *testing.T) {
+	t.Parallel()
 	s := newStage(t)
 	token := s.token(t)
 	join := func(name, token string, args ...string) *exec.Cmd {
@@ -308,6 +309,7 @@ func (s *stage) withoutConsul(t *testing.T) {
 // TestAllMoved starts every node of a cluster at another address than before:
 // they find each other through Consul.
 func TestAllMoved(t *testing.T) {
+	t.Parallel()
 	s := newStage(t)
 	s.up(s.serve("n2", "--join-token", s.token(t)))
 	three, url := s.up(s.serve("n3", "--join-token", s.token(t)))
@@ -378,6 +380,7 @@ func TestAllMoved(t *testing.T) {
 // TestOwnCertificates changes two nodes, one after the other, to certificates of
 // the operator's authority, and lets a third one in that knows no other.
 func TestOwnCertificates(t *testing.T) {
+	t.Parallel()
 	s := newStage(t)
 	two, _ := s.up(s.serve("n2", "--join-token", s.token(t)))
 	cert1, key1, cluster := s.keys(t, "n1")

@@ -210,6 +210,7 @@ func form(text string) string {
 // TestClusterDocument does what docs/cluster.md tells a reader to do, in order
 // and in one shell, on other ports, with a Consul of its own.
 func TestClusterDocument(t *testing.T) {
+	t.Parallel()
 	binary, err := waggle()
 	if err != nil {
 		t.Fatal(err)
