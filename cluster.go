@@ -173,6 +173,7 @@ type neighbourhood struct {
 const (
 	claimTimeout  = 5 * time.Second  // for Consul's word at the start; the node goes on without it
 	waitingNotice = 10 * time.Second // between two lines about what the start waits for
+	renewInterval = time.Hour        // between two looks at the certificate
 	tellInterval  = time.Second      // between two tries to tell the others this node's address
 )
 
@@ -388,8 +389,9 @@ func (h *neighbourhood) keepPeers() {
 			h.log.Warn("this node was removed from the cluster: stop it; its data directory can be deleted")
 			return
 		}
+		h.renew()
 		away := h.greet(t)
-		var retry <-chan time.Time
+		retry := time.After(renewInterval)
 		if away {
 			retry = time.After(tellInterval)
 		}
@@ -403,6 +405,23 @@ func (h *neighbourhood) keepPeers() {
 		case <-h.ctx.Done():
 			return
 		}
+	}
+}
+
+// renew keeps this node's certificate good. Every node has what it takes: the
+// authority's key, sealed in the hub's state, and the cluster's secret.
+func (h *neighbourhood) renew() {
+	if h.c.Cluster.TLS.Cert != "" {
+		return // the operator's own
+	}
+	done, err := h.place.renew(time.Now(), func(request []byte) ([][]byte, error) {
+		return h.hub.IssueCertificate(request, h.place.Number, h.place.NodeID)
+	})
+	if err != nil {
+		h.log.Warn("this node's certificate is not renewed yet", "err", err)
+	}
+	if done {
+		h.log.Info("this node has a new certificate")
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/hivehub/waggle/hubsvc"
 )
@@ -36,8 +37,9 @@ type place struct {
 	Authority   string   `json:"authority"`      // PEM
 	Peers       []peerAt `json:"peers"`          // as last seen, so that a restart needs nobody else
 
-	path string
-	mu   sync.Mutex // held while Peers change
+	path    string
+	mu      sync.Mutex // held while Peers, Certificate and Key change
+	renewed int64      // how often, since the start
 }
 
 // peerAt is where another node was last.
@@ -123,6 +125,35 @@ func (p *place) peer(number uint32) (peerAt, bool) {
 	return peerAt{}, false
 }
 
+// renewBefore is how long before its end a certificate is made anew.
+const renewBefore = 120 * 24 * time.Hour
+
+// renew makes a new key and certificate when the present one ends soon, and
+// reports whether it did. issue signs a PKCS #10 request: it returns the chain.
+func (p *place) renew(now time.Time, issue func(request []byte) ([][]byte, error)) (bool, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	block, _ := pem.Decode([]byte(p.Certificate))
+	if block == nil {
+		return false, fmt.Errorf("%s: there is no certificate", p.path)
+	}
+	leaf, err := x509.ParseCertificate(block.Bytes)
+	if err != nil || leaf.NotAfter.Sub(now) > renewBefore {
+		return false, err
+	}
+	key, err := newNodeKey(p.NodeID)
+	if err != nil {
+		return false, err
+	}
+	chain, err := issue(key.request)
+	if err != nil {
+		return false, err
+	}
+	p.Certificate, p.Key = pemOf("CERTIFICATE", chain...), key.pem
+	p.renewed++
+	return true, p.save()
+}
+
 // nodeKey is a new key for a node, and the request for its certificate.
 type nodeKey struct {
 	pem     string
@@ -184,6 +215,9 @@ func (c *certificates) config() *tls.Config {
 
 func (c *certificates) stamps() (stamps [3]fileStamp, err error) {
 	if c.files.Cert == "" {
+		c.place.mu.Lock()
+		defer c.place.mu.Unlock()
+		stamps[0].modified = c.place.renewed
 		return stamps, nil
 	}
 	for i, path := range []string{c.files.Cert, c.files.Key, c.files.CA} {
@@ -197,7 +231,9 @@ func (c *certificates) stamps() (stamps [3]fileStamp, err error) {
 }
 
 func (c *certificates) load() (*tls.Config, error) {
+	c.place.mu.Lock()
 	cert, key, authority := []byte(c.place.Certificate), []byte(c.place.Key), []byte(c.place.Authority)
+	c.place.mu.Unlock()
 	if c.files.Cert != "" {
 		var err error
 		for _, f := range []struct {

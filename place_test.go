@@ -2,7 +2,11 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -10,6 +14,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -418,4 +423,60 @@ func TestDoorkeeper(t *testing.T) {
 	if other := ask(func(q *joinRequest) { q.NodeID = "n3" }); other.Error == "" || !other.Final {
 		t.Errorf("the same token for another node: %+v", other)
 	}
+}
+
+// A certificate that ends soon is replaced before it does, and the next
+// handshake shows the new one; one that is good for long stays.
+func TestRenew(t *testing.T) {
+	now := time.Now()
+	issued := 0
+	issue := func(request []byte) ([][]byte, error) {
+		issued++
+		return selfSigned(t, request, now.Add(365*24*time.Hour)), nil
+	}
+	p := &place{NodeID: "n1", path: filepath.Join(t.TempDir(), "node.json")}
+	key, err := newNodeKey("n1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain := selfSigned(t, key.request, now.Add(renewBefore-time.Hour))
+	p.Certificate, p.Key, p.Authority = pemOf("CERTIFICATE", chain...), key.pem, pemOf("CERTIFICATE", chain[1])
+	certs := &certificates{place: p}
+	before := certs.config()
+	for i, want := range []bool{true, false} {
+		if done, err := p.renew(now, issue); err != nil || done != want {
+			t.Fatalf("time %d: renewed %v (%v), want %v", i, done, err, want)
+		}
+	}
+	after := certs.config()
+	if issued != 1 || before == nil || after == nil || bytes.Equal(before.Certificates[0].Certificate[0], after.Certificates[0].Certificate[0]) {
+		t.Fatalf("%d certificates were issued, and a handshake shows the old one", issued)
+	}
+	if kept, err := readPlace(filepath.Dir(p.path)); err != nil || kept.Certificate != p.Certificate || kept.Key != p.Key {
+		t.Fatalf("the new certificate is not in the file (%v)", err)
+	}
+}
+
+// selfSigned makes a chain for a request: a certificate that ends then, and
+// that of an authority.
+func selfSigned(t *testing.T, request []byte, end time.Time) [][]byte {
+	t.Helper()
+	csr, err := x509.ParseCertificateRequest(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	authority := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: end, IsCA: true, BasicConstraintsValid: true}
+	root, err := x509.CreateCertificate(rand.Reader, authority, authority, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{SerialNumber: big.NewInt(2), NotAfter: end}, authority, csr.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return [][]byte{leaf, root}
 }
