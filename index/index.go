@@ -19,6 +19,7 @@ const (
 	L2     Metric = iota + 1 // squared Euclidean distance
 	Cosine                   // -dot of unit vectors
 	Dot                      // -dot
+	L1                       // Manhattan distance: the sum of absolute differences
 )
 
 // The errors of an index.

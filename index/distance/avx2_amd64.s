@@ -48,3 +48,24 @@ TEXT ·l2ManyAVX2(SB), NOSPLIT, $0-72
 
 #include "many_avx2_amd64.h"
 #undef ACCUMULATE
+
+// func l1ManyAVX2(query, rows, out []float32)
+TEXT ·l1ManyAVX2(SB), NOSPLIT, $0-72
+	MOVQ query_base+0(FP), SI
+	MOVQ query_len+8(FP), CX
+	MOVQ rows_base+24(FP), DI
+	MOVQ out_base+48(FP), DX
+	MOVQ out_len+56(FP), R8
+
+	// Y14: all bits but the signs
+	VPCMPEQD Y14, Y14, Y14
+	VPSRLD   $1, Y14, Y14
+
+// sum += |q - at|
+#define ACCUMULATE(at, q, t, sum) \
+	VSUBPS at, q, t;  \
+	VANDPS Y14, t, t; \
+	VADDPS t, sum, sum
+
+#include "many_avx2_amd64.h"
+#undef ACCUMULATE

@@ -46,3 +46,24 @@ TEXT ·l2ManyAVX512(SB), NOSPLIT, $0-72
 
 #include "many_avx512_amd64.h"
 #undef ACCUMULATE
+
+// func l1ManyAVX512(query, rows, out []float32)
+TEXT ·l1ManyAVX512(SB), NOSPLIT, $0-72
+	MOVQ query_base+0(FP), SI
+	MOVQ query_len+8(FP), CX
+	MOVQ rows_base+24(FP), DI
+	MOVQ out_base+48(FP), DX
+	MOVQ out_len+56(FP), R8
+
+	// Z24: all bits but the signs
+	VPTERNLOGD $0xFF, Z24, Z24, Z24
+	VPSRLD     $1, Z24, Z24
+
+// sum += |q - at|
+#define ACCUMULATE(at, q, t, sum) \
+	VSUBPS at, q, t;  \
+	VPANDD Z24, t, t; \
+	VADDPS t, sum, sum
+
+#include "many_avx512_amd64.h"
+#undef ACCUMULATE

@@ -45,6 +45,14 @@ func L2(a, b []float32) float32 {
 	return out[0]
 }
 
+// L1 is the Manhattan distance of a and b, which have the same length: the sum
+// of the absolute differences of their values.
+func L1(a, b []float32) float32 {
+	var out [1]float32
+	L1Many(a, b, out[:])
+	return out[0]
+}
+
 // DotMany sets out[i] to the dot product of query and the i-th row. Rows lie
 // one after the other, each as long as query: len(rows) = len(out)*len(query).
 func DotMany(query, rows, out []float32) {
@@ -57,6 +65,13 @@ func DotMany(query, rows, out []float32) {
 func L2Many(query, rows, out []float32) {
 	check(query, rows, out)
 	l2Many(chosen, query, rows, out)
+}
+
+// L1Many sets out[i] to the Manhattan distance of query and the i-th row, under
+// the same conditions as DotMany.
+func L1Many(query, rows, out []float32) {
+	check(query, rows, out)
+	l1Many(chosen, query, rows, out)
 }
 
 // check stands before kernels that would read past the end of a slice.

@@ -21,7 +21,8 @@ func kernels() []kernel {
 	for l := reference; l <= chosen; l++ {
 		all = append(all,
 			kernel{l, "dot", dotMany, exactDot},
-			kernel{l, "l2", l2Many, exactL2})
+			kernel{l, "l2", l2Many, exactL2},
+			kernel{l, "l1", l1Many, exactL1})
 	}
 	return all
 }
@@ -34,6 +35,10 @@ func exactDot(a, b []float32) (value, tolerance float64) {
 
 func exactL2(a, b []float32) (value, tolerance float64) {
 	return exactSum(a, b, func(x, y float64) float64 { return (x - y) * (x - y) })
+}
+
+func exactL1(a, b []float32) (value, tolerance float64) {
+	return exactSum(a, b, func(x, y float64) float64 { return math.Abs(x - y) })
 }
 
 // exactSum bounds the error by that of n float32 additions, plus n roundings
@@ -86,7 +91,7 @@ func randomValues(r *rand.Rand, n int, scale float64) []float32 {
 }
 
 func TestKernelsAgreeWithReferenceAtAllLengths(t *testing.T) {
-	scales := map[string]float64{"ordinary": 1, "denormal": 1e-40, "denormal products": 1e-22, "huge": 1e15, "overflowing": 1e20}
+	scales := map[string]float64{"ordinary": 1, "denormal": 1e-40, "denormal products": 1e-22, "huge": 1e15, "overflowing": 1e20, "largest": 1e36}
 	for name, scale := range scales {
 		t.Run(name, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(1, 2))
@@ -162,7 +167,10 @@ func TestPairs(t *testing.T) {
 	if got := L2(a, b); got != 67 {
 		t.Errorf("L2 = %g, want 67", got)
 	}
-	if got := Dot(nil, nil) + L2(nil, nil); got != 0 {
+	if got := L1(a, b); got != 13 {
+		t.Errorf("L1 = %g, want 13", got)
+	}
+	if got := Dot(nil, nil) + L2(nil, nil) + L1(nil, nil); got != 0 {
 		t.Errorf("empty vectors: %g, want 0", got)
 	}
 }
@@ -190,7 +198,8 @@ func TestNothingIsAllocated(t *testing.T) {
 	n := testing.AllocsPerRun(100, func() {
 		DotMany(query, rows, out)
 		L2Many(query, rows, out)
-		out[0] = Dot(query, rows[:100]) + L2(query, rows[:100])
+		L1Many(query, rows, out)
+		out[0] = Dot(query, rows[:100]) + L2(query, rows[:100]) + L1(query, rows[:100])
 	})
 	if n != 0 {
 		t.Errorf("%g allocations", n)

@@ -47,10 +47,12 @@ func (c *Codes) TermsAt(number uint32) *Terms {
 // CodeBlock is the number of values that kernels compare at a time.
 const CodeBlock = 64
 
-// CodeQuery is what codes are compared with: signed bytes, with zeros up to a
-// whole number of blocks, and a constant.
+// CodeQuery is what codes are compared with: bytes, with zeros up to a whole
+// number of blocks, and a constant. For CodeGather they are signed; for
+// L1CodeGather they are codes as in the rows.
 type CodeQuery struct {
 	Values []int8
+	Dim    int // how many of Values are not the zeros behind; L1CodeGather needs it
 	Base   int32
 }
 
@@ -70,6 +72,18 @@ func CodeGather(q *CodeQuery, c *Codes, numbers []uint32, out []float32) {
 	}
 }
 
+// L1CodeGather sets out[i] to the sum of the absolute differences of query and
+// the row of the i-th number. What lies behind a row's values does not matter,
+// nor do the terms. While it compares a row it fetches those that follow.
+func L1CodeGather(q *CodeQuery, c *Codes, numbers []uint32, out []float32) {
+	if len(out) < len(numbers) || q.Dim < 1 || len(q.Values) != (q.Dim+CodeBlock-1)/CodeBlock*CodeBlock {
+		panic("BUG: distance: short output or query of codes")
+	}
+	if len(numbers) > 0 {
+		l1CodeGather(codeLevel, q, c, numbers, out)
+	}
+}
+
 // L2Gather sets out[i] to the squared Euclidean distance of query and the row
 // of the i-th number, fetching rows ahead.
 func L2Gather(query []float32, rows *Rows, numbers []uint32, out []float32) {
@@ -79,6 +93,11 @@ func L2Gather(query []float32, rows *Rows, numbers []uint32, out []float32) {
 // DotGather is L2Gather for the dot product.
 func DotGather(query []float32, rows *Rows, numbers []uint32, out []float32) {
 	gather(query, rows, numbers, out, DotMany)
+}
+
+// L1Gather is L2Gather for the Manhattan distance.
+func L1Gather(query []float32, rows *Rows, numbers []uint32, out []float32) {
+	gather(query, rows, numbers, out, L1Many)
 }
 
 // ahead is how many rows of floats are fetched before they are compared.
@@ -108,5 +127,17 @@ func codeGatherReference(q *CodeQuery, c *Codes, numbers []uint32, out []float32
 			dot *= 2
 		}
 		out[i] = float32(q.Base + c.TermsAt(number).Row - dot)
+	}
+}
+
+func l1CodeGatherReference(q *CodeQuery, c *Codes, numbers []uint32, out []float32) {
+	for i, number := range numbers {
+		values := unsafe.Slice((*uint8)(c.At(number)), q.Dim)
+		var sum int32
+		for j, v := range values {
+			difference := int32(uint8(q.Values[j])) - int32(v)
+			sum += max(difference, -difference)
+		}
+		out[i] = float32(sum)
 	}
 }

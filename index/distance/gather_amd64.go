@@ -27,6 +27,17 @@ func codeGather(l level, q *CodeQuery, c *Codes, numbers []uint32, out []float32
 	}
 }
 
+func l1CodeGather(l level, q *CodeQuery, c *Codes, numbers []uint32, out []float32) {
+	switch l {
+	case avx512:
+		l1CodeGatherAVX512(q, c, numbers, out)
+	case avx2:
+		l1CodeGatherAVX2(q, c, numbers, out)
+	default:
+		l1CodeGatherReference(q, c, numbers, out)
+	}
+}
+
 // Prefetch asks for the lines of n bytes at p. It never faults.
 //
 //go:noescape
@@ -37,3 +48,9 @@ func codeGatherAVX512(q *CodeQuery, c *Codes, numbers []uint32, out []float32)
 
 //go:noescape
 func codeGatherAVX2(q *CodeQuery, c *Codes, numbers []uint32, out []float32)
+
+//go:noescape
+func l1CodeGatherAVX512(q *CodeQuery, c *Codes, numbers []uint32, out []float32)
+
+//go:noescape
+func l1CodeGatherAVX2(q *CodeQuery, c *Codes, numbers []uint32, out []float32)

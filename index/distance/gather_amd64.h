@@ -22,6 +22,10 @@
 	MOVQ numbers_len+24(FP), R8;      \
 	MOVQ out_base+40(FP), DI
 
+// AHEAD is the number of lines that are on their way before they are compared;
+// how many rows that is depends on their length.
+#define AHEAD 36
+
 // PLACE(number, row): the row's address. Clobbers R14.
 #define PLACE(number, row) \
 	MOVL  number, R14;           \

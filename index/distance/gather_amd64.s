@@ -15,10 +15,6 @@ line:
 
 #include "gather_amd64.h"
 
-// AHEAD is the number of lines that are on their way before they are compared;
-// how many rows that is depends on their length.
-#define AHEAD 36
-
 // func codeGatherAVX512(q *CodeQuery, c *Codes, numbers []uint32, out []float32)
 TEXT ·codeGatherAVX512(SB), NOSPLIT, $16-64
 	LOAD

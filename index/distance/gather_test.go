@@ -29,14 +29,32 @@ func codeRows(r *rand.Rand, dim, n, padding int, twice bool) *Codes {
 }
 
 func codeQuery(r *rand.Rand, dim int) *CodeQuery {
-	q := &CodeQuery{Values: make([]int8, (dim+CodeBlock-1)/CodeBlock*CodeBlock), Base: int32(r.Uint32())}
+	q := &CodeQuery{Values: make([]int8, (dim+CodeBlock-1)/CodeBlock*CodeBlock), Dim: dim, Base: int32(r.Uint32())}
 	for i := range dim {
 		q.Values[i] = int8(r.Uint32())
 	}
 	return q
 }
 
+// codeKernel is one comparison of codes.
+type codeKernel struct {
+	name      string
+	gather    func(l level, q *CodeQuery, c *Codes, numbers []uint32, out []float32)
+	reference func(q *CodeQuery, c *Codes, numbers []uint32, out []float32)
+}
+
+var codeKernels = []codeKernel{
+	{"dot", codeGather, codeGatherReference},
+	{"l1", l1CodeGather, l1CodeGatherReference},
+}
+
 func TestCodeKernelsEqualTheReference(t *testing.T) {
+	for _, k := range codeKernels {
+		t.Run(k.name, func(t *testing.T) { testCodeKernel(t, k) })
+	}
+}
+
+func testCodeKernel(t *testing.T, k codeKernel) {
 	r := rand.New(rand.NewPCG(1, 2))
 	dims := []int{255, 256, 257, 320, 511, 512, 513, 768, 784, 1536, 4096}
 	for dim := 1; dim <= 130; dim++ {
@@ -52,10 +70,10 @@ func TestCodeKernelsEqualTheReference(t *testing.T) {
 					numbers[i] = r.Uint32N(40)
 				}
 				want := make([]float32, n)
-				codeGatherReference(q, c, numbers, want)
+				k.reference(q, c, numbers, want)
 				for l := reference; l <= codeLevel && n > 0; l++ {
 					got := make([]float32, n+1)
-					codeGather(l, q, c, numbers, got)
+					k.gather(l, q, c, numbers, got)
 					if !slices.Equal(got[:n], want) || got[n] != 0 {
 						t.Fatalf("%v, dim %d, %d rows: got %v, want %v and 0", l, dim, n, got, want)
 					}
@@ -87,6 +105,24 @@ func TestCodeSumsDoNotSaturate(t *testing.T) {
 	}
 }
 
+func TestL1OfCodesDoesNotSaturate(t *testing.T) {
+	for _, dim := range []int{1, 63, 64, 65, 32_768} {
+		c := codeRows(rand.New(rand.NewPCG(3, 4)), dim, 1, 8, false)
+		values := unsafe.Slice((*uint8)(c.At(0)), dim)
+		for i := range values {
+			values[i] = 255
+		}
+		q := &CodeQuery{Values: make([]int8, (dim+CodeBlock-1)/CodeBlock*CodeBlock), Dim: dim}
+		for l := reference; l <= codeLevel; l++ {
+			var out [1]float32
+			l1CodeGather(l, q, c, []uint32{0}, out[:])
+			if want := float32(255 * dim); out[0] != want {
+				t.Errorf("%v, dim %d: %g, want %g", l, dim, out[0], want)
+			}
+		}
+	}
+}
+
 func TestFloatGatherEqualsTheRowsAlone(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	for _, dim := range []int{1, 3, 16, 100, 784} {
@@ -112,6 +148,12 @@ func TestFloatGatherEqualsTheRowsAlone(t *testing.T) {
 				t.Errorf("dim %d: dot %g, want %g", dim, out[i], want)
 			}
 		}
+		L1Gather(query, rows, numbers, out)
+		for i, number := range numbers {
+			if want := L1(query, rows.Floats(number, dim)); out[i] != want {
+				t.Errorf("dim %d: l1 %g, want %g", dim, out[i], want)
+			}
+		}
 	}
 }
 
@@ -121,6 +163,15 @@ func TestCodeGatherRefusesWrongLengths(t *testing.T) {
 		"no query":   func() { CodeGather(&CodeQuery{}, c, []uint32{1}, make([]float32, 1)) },
 		"half block": func() { CodeGather(&CodeQuery{Values: make([]int8, 32)}, c, []uint32{1}, make([]float32, 1)) },
 		"short out":  func() { CodeGather(&CodeQuery{Values: make([]int8, 64)}, c, []uint32{1, 2}, make([]float32, 1)) },
+		"l1, no dimension": func() {
+			L1CodeGather(&CodeQuery{Values: make([]int8, 64)}, c, []uint32{1}, make([]float32, 1))
+		},
+		"l1, a block short": func() {
+			L1CodeGather(&CodeQuery{Values: make([]int8, 64), Dim: 65}, c, []uint32{1}, make([]float32, 1))
+		},
+		"l1, short out": func() {
+			L1CodeGather(&CodeQuery{Values: make([]int8, 64), Dim: 8}, c, []uint32{1, 2}, make([]float32, 1))
+		},
 	} {
 		func() {
 			defer func() {
@@ -140,15 +191,17 @@ func BenchmarkCodeGather(b *testing.B) {
 			c, q := codeRows(r, dim, n, 48, true), codeQuery(r, dim)
 			numbers, out := make([]uint32, 32), make([]float32, 32)
 			for l := reference; l <= codeLevel; l++ {
-				b.Run(fmt.Sprintf("%dx%d/%v", n, dim, l), func(b *testing.B) {
-					for b.Loop() {
-						for i := range numbers {
-							numbers[i] = r.Uint32N(uint32(n))
+				for _, k := range codeKernels {
+					b.Run(fmt.Sprintf("%dx%d/%v/%s", n, dim, l, k.name), func(b *testing.B) {
+						for b.Loop() {
+							for i := range numbers {
+								numbers[i] = r.Uint32N(uint32(n))
+							}
+							k.gather(l, q, c, numbers, out)
 						}
-						codeGather(l, q, c, numbers, out)
-					}
-					b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(numbers)), "ns/row")
-				})
+						b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(numbers)), "ns/row")
+					})
+				}
 			}
 		}
 	}

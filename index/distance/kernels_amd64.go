@@ -39,6 +39,17 @@ func l2Many(l level, query, rows, out []float32) {
 	}
 }
 
+func l1Many(l level, query, rows, out []float32) {
+	switch l {
+	case avx512:
+		l1ManyAVX512(query, rows, out)
+	case avx2:
+		l1ManyAVX2(query, rows, out)
+	default:
+		l1ManyReference(query, rows, out)
+	}
+}
+
 //go:noescape
 func dotManyAVX512(query, rows, out []float32)
 
@@ -46,7 +57,13 @@ func dotManyAVX512(query, rows, out []float32)
 func l2ManyAVX512(query, rows, out []float32)
 
 //go:noescape
+func l1ManyAVX512(query, rows, out []float32)
+
+//go:noescape
 func dotManyAVX2(query, rows, out []float32)
 
 //go:noescape
 func l2ManyAVX2(query, rows, out []float32)
+
+//go:noescape
+func l1ManyAVX2(query, rows, out []float32)

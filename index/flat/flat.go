@@ -64,7 +64,7 @@ type freedSlot struct {
 
 // New returns an empty index for vectors of dim values.
 func New(dim int, metric index.Metric) *Index {
-	if dim < 1 || metric < index.L2 || metric > index.Dot {
+	if dim < 1 || metric < index.L2 || metric > index.L1 {
 		panic(fmt.Sprintf("BUG: flat: dimension %d, metric %d", dim, metric))
 	}
 	return &Index{dim: dim, metric: metric, shift: chunkShift(dim), pending: 1}

@@ -87,6 +87,7 @@ func TestNewRefusesNonsense(t *testing.T) {
 	for name, make := range map[string]func(){
 		"dimension 0": func() { New(0, index.L2) },
 		"no metric":   func() { New(3, 0) },
+		"no such one": func() { New(3, index.L1+1) },
 	} {
 		func() {
 			defer func() {

@@ -172,9 +172,12 @@ func (s *scan) run(row, n int, wanted uint64) {
 	dim := len(s.query)
 	rows, out := s.chunk.vectors[row*dim:(row+n)*dim], s.distances[:n]
 	sign := float32(1)
-	if s.metric == index.L2 {
+	switch s.metric {
+	case index.L2:
 		distance.L2Many(s.query, rows, out)
-	} else {
+	case index.L1:
+		distance.L1Many(s.query, rows, out)
+	default:
 		distance.DotMany(s.query, rows, out)
 		sign = -1
 	}

@@ -2,6 +2,7 @@ package hnsw
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -133,11 +134,17 @@ func recallOf(tb testing.TB, x index.Index, queries [][]float32, k, ef int) floa
 }
 
 func TestRecall(t *testing.T) {
+	for name, metric := range map[string]index.Metric{"l2": index.L2, "l1": index.L1} {
+		t.Run(name, func(t *testing.T) { testRecall(t, metric) })
+	}
+}
+
+func testRecall(t *testing.T, metric index.Metric) {
 	const n, dim = 6_000 / slow, 32
 	vectors := gaussians(rand.New(rand.NewPCG(1, 2)), n+100, dim, 50)
 	for _, floats := range []bool{false, true} {
 		for _, builders := range []int{1, 2} {
-			x := New(dim, index.L2, Options{Floats: floats})
+			x := New(dim, metric, Options{Floats: floats})
 			fill(t, x, vectors[:n])
 			buildAll(x, builders)
 			if x.Waiting() != 0 {
@@ -175,5 +182,29 @@ func TestCodesAreOutgrown(t *testing.T) {
 	}
 	if recall := recallOf(t, x, later[2*n:], 10, 60); recall < 0.95 {
 		t.Errorf("recall %.3f", recall)
+	}
+}
+
+// BenchmarkSearch compares walks on codes with walks on floats.
+func BenchmarkSearch(b *testing.B) {
+	const n, dim, queries = 20_000, 128, 500
+	vectors := gaussians(rand.New(rand.NewPCG(1, 2)), n+queries, dim, 200)
+	for _, metric := range []index.Metric{index.L2, index.L1} {
+		for _, floats := range []bool{false, true} {
+			name := map[index.Metric]string{index.L2: "l2", index.L1: "l1"}[metric]
+			x := New(dim, metric, Options{Floats: floats})
+			fill(b, x, vectors[:n])
+			buildAll(x, 2)
+			b.Run(fmt.Sprintf("%dx%d/%s/floats=%v", n, dim, name, floats), func(b *testing.B) {
+				v := x.View()
+				defer v.Release()
+				dst := make([]index.Hit, 0, 10)
+				for i := 0; b.Loop(); i++ {
+					q := index.Query{Vector: vectors[n+i%queries], K: 10, Ef: 64}
+					dst, _ = v.Search(context.Background(), &q, dst)
+				}
+				b.ReportMetric(recallOf(b, x, vectors[n:], 10, 64), "recall")
+			})
+		}
 	}
 }

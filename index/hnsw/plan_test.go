@@ -84,6 +84,38 @@ func TestFilteredRecall(t *testing.T) {
 	}
 }
 
+// A scan of codes, which lose something, finds what a scan of floats does: it
+// keeps all that may be among the nearest.
+func TestScanOfCodesIsExact(t *testing.T) {
+	const n, dim, k, queries = 4_000 / slow, 96, 10, 400
+	vectors := gaussians(rand.New(rand.NewPCG(9, 10)), n+queries, dim, 20)
+	for name, metric := range map[string]index.Metric{"l2": index.L2, "dot": index.Dot, "l1": index.L1} {
+		t.Run(name, func(t *testing.T) {
+			x := planned(byScan, dim, metric, Options{})
+			fill(t, x, vectors[:n])
+			buildAll(x, 1)
+			v := x.View()
+			defer v.Release()
+			wrong := 0
+			for _, query := range vectors[n:] {
+				q := index.Query{Vector: query, K: k}
+				got, err := v.Search(context.Background(), &q, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				q.Exact = true
+				want, _ := v.Search(context.Background(), &q, nil)
+				if !slices.Equal(got, want) {
+					wrong++
+				}
+			}
+			if wrong > 1 {
+				t.Errorf("%d of %d answers differ", wrong, queries)
+			}
+		})
+	}
+}
+
 // A search under a filter takes no more than to compare all that match, and what
 // it takes to find out that there is no shorter way, at most half as much.
 func TestFilteredWork(t *testing.T) {

@@ -337,19 +337,25 @@ func (s *scorer) aimAt(slot uint32) {
 
 // score sets out to the distances of slots, which are below the limit.
 func (s *scorer) score(slots []uint32, out []float32) {
-	if s.memory.scalar != nil {
+	switch {
+	case s.memory.scalar == nil:
+		s.scoreFloats(slots, out)
+	case s.metric == index.L1:
+		distance.L1CodeGather(&s.code, &s.memory.codes, slots, out)
+	default:
 		distance.CodeGather(&s.code, &s.memory.codes, slots, out)
-		return
 	}
-	s.scoreFloats(slots, out)
 }
 
 // scoreFloats is the true distances. What is not a number is infinitely far.
 func (s *scorer) scoreFloats(slots []uint32, out []float32) {
 	sign := float32(1)
-	if s.metric == index.L2 {
+	switch s.metric {
+	case index.L2:
 		distance.L2Gather(s.vector, &s.floats, slots, out)
-	} else {
+	case index.L1:
+		distance.L1Gather(s.vector, &s.floats, slots, out)
+	default:
 		distance.DotGather(s.vector, &s.floats, slots, out)
 		sign = -1
 	}

@@ -19,7 +19,7 @@ import (
 // Maker returns an empty index.
 type Maker func(dim int, metric index.Metric) index.Index
 
-var metrics = map[string]index.Metric{"l2": index.L2, "cosine": index.Cosine, "dot": index.Dot}
+var metrics = map[string]index.Metric{"l2": index.L2, "cosine": index.Cosine, "dot": index.Dot, "l1": index.L1}
 
 // Run runs the suite against the indexes that maker returns.
 func Run(t *testing.T, maker Maker) {
@@ -108,9 +108,12 @@ func allowed(allow []uint64, slot uint32) bool {
 func distanceOf(metric index.Metric, a, b []float32) float32 {
 	var sum float32
 	for i := range a {
-		if metric == index.L2 {
+		switch metric {
+		case index.L2:
 			sum += (a[i] - b[i]) * (a[i] - b[i])
-		} else {
+		case index.L1:
+			sum += max(a[i]-b[i], b[i]-a[i])
+		default:
 			sum -= a[i] * b[i]
 		}
 	}

@@ -2,8 +2,10 @@
 // four times as fast: one byte a value, one scale for the whole index.
 //
 // With two terms beside each row of codes, for what it adds to a distance as a
-// row and as a query, both metrics are one dot product of the bytes
-// (distance.CodeGather). Vectors of whole numbers between 0 and 255, or -128 and 127, lose nothing.
+// row and as a query, squared Euclidean distances and dot products are one dot
+// product of the bytes (distance.CodeGather). Manhattan distances are computed
+// on the same rows as they are (distance.L1CodeGather); the terms are zeros.
+// Vectors of whole numbers between 0 and 255, or -128 and 127, lose nothing.
 //
 // The package owns no memory but what it is given, and starts nothing.
 package quantize
@@ -28,7 +30,7 @@ const lineBytes = 64
 // immutable, and safe for any number of goroutines.
 type Scalar struct {
 	dim    int
-	l2     bool
+	metric index.Metric
 	zero   float32
 	step   float32
 	origin int32 // for dot products: the code that stands for 0, 0 or 128
@@ -41,7 +43,7 @@ func Train(metric index.Metric, dim int, values []float32) (*Scalar, bool) {
 	if dim > MaxDim || len(values) == 0 {
 		return nil, false
 	}
-	s := &Scalar{dim: dim, l2: metric == index.L2}
+	s := &Scalar{dim: dim, metric: metric}
 	sorted := slices.Clone(values)
 	slices.Sort(sorted)
 	low, high := sorted[0], sorted[len(sorted)-1] // NaN comes first, see slices.Sort
@@ -71,10 +73,14 @@ func (s *Scalar) Params() Params { return Params{s.zero, s.step, s.origin} }
 // New returns a stored scalar, and false for parameters that Train never
 // returns.
 func New(metric index.Metric, dim int, p Params) (*Scalar, bool) {
-	s := &Scalar{dim: dim, l2: metric == index.L2, zero: p.Zero, step: p.Step, origin: p.Origin}
+	s := &Scalar{dim: dim, metric: metric, zero: p.Zero, step: p.Step, origin: p.Origin}
 	finite := s.zero > -math.MaxFloat32/4 && s.zero < math.MaxFloat32/4 && s.step < math.MaxFloat32/4
 	return s, finite && s.usable() && dim <= MaxDim && (s.origin == 0 || s.origin == 128)
 }
+
+// shifts reports whether distances stay the same when all values move by the
+// same amount, so that no code has to stand for 0.
+func (s *Scalar) shifts() bool { return s.metric == index.L2 || s.metric == index.L1 }
 
 // usable reports whether codes differ by something.
 func (s *Scalar) usable() bool { return s.step >= math.SmallestNonzeroFloat32*0x1p24 }
@@ -106,7 +112,7 @@ func (s *Scalar) fit(sorted []float32) {
 // or in the middle.
 func (s *Scalar) span(low, high float32) {
 	switch {
-	case s.l2:
+	case s.shifts():
 		s.zero, s.step = low, (high-low)/255
 	case low >= 0:
 		s.zero, s.step, s.origin = 0, high/255, 0
@@ -173,7 +179,7 @@ func (s *Scalar) Codes(chunks []unsafe.Pointer, shift uint) distance.Codes {
 	shape := s.Shape()
 	c := distance.Codes{
 		Rows:  distance.Rows{Chunks: chunks, Shift: shift, Stride: shape.Stride},
-		Terms: (s.dim + 3) &^ 3, TermStride: shape.Stride, Twice: s.l2,
+		Terms: (s.dim + 3) &^ 3, TermStride: shape.Stride, Twice: s.metric == index.L2,
 	}
 	if shape.Extra > 0 {
 		c.Terms, c.TermStride = shape.Stride<<shift, shape.Extra
@@ -211,8 +217,12 @@ func (s *Scalar) Encode(to *distance.Codes, number uint32, vector []float32) Los
 		sum += int32(c)
 		squares += int32(c) * int32(c)
 	}
-	terms := distance.Terms{Row: squares - 256*sum, Query: squares}
-	if !s.l2 {
+	var terms distance.Terms
+	switch s.metric {
+	case index.L2:
+		terms = distance.Terms{Row: squares - 256*sum, Query: squares}
+	case index.L1:
+	default:
 		terms = distance.Terms{Row: (s.origin - 128) * sum, Query: s.origin*sum - int32(s.dim)*s.origin*s.origin}
 	}
 	*to.TermsAt(number) = terms
@@ -231,11 +241,16 @@ func (s *Scalar) Encode(to *distance.Codes, number uint32, vector []float32) Los
 //
 // A value's error is even over a step, of variance 1/12. In the direction from
 // one vector to the other the errors of both add up like one value's each, and
-// two distances are in question. For dot products the errors add up along the
+// two distances are in question. For Manhattan distances the errors of all
+// values add up, in four vectors likewise: a difference is on average what it
+// was before both sides were rounded. For dot products the errors add up along the
 // vectors, which are taken to be as long as the query.
 func (s *Scalar) Reach(q *distance.CodeQuery, to float32) float32 {
 	const deviations, variance = 3, 4. / 12
-	if s.l2 {
+	switch s.metric {
+	case index.L1:
+		return to + float32(deviations*math.Sqrt(variance*float64(s.dim)))
+	case index.L2:
 		root := math.Sqrt(max(float64(to), 0)) + deviations*math.Sqrt(variance)
 		return float32(root * root)
 	}
@@ -247,11 +262,18 @@ func (s *Scalar) Reach(q *distance.CodeQuery, to float32) float32 {
 	return to + float32(deviations*math.Sqrt(variance*squares))
 }
 
-// Query makes q the query that the row's vector is.
+// Query makes q the query that the row's vector is, for the gather of the
+// scalar's metric.
 func (s *Scalar) Query(q *distance.CodeQuery, from *distance.Codes, number uint32) {
 	n := (s.dim + distance.CodeBlock - 1) / distance.CodeBlock * distance.CodeBlock
 	q.Values = slices.Grow(q.Values[:0], n)[:n]
+	q.Dim, q.Base = s.dim, from.TermsAt(number).Query
 	codes := unsafe.Slice((*uint8)(from.At(number)), s.dim)
+	if s.metric == index.L1 {
+		copy(unsafe.Slice((*uint8)(unsafe.Pointer(&q.Values[0])), n), codes)
+		clear(q.Values[s.dim:])
+		return
+	}
 	i := 0
 	for ; i+8 <= len(codes); i += 8 {
 		const flip = 0x8080808080808080 // code - 128 as a signed byte is the code with its top bit flipped
@@ -262,5 +284,4 @@ func (s *Scalar) Query(q *distance.CodeQuery, from *distance.Codes, number uint3
 		q.Values[i] = int8(codes[i] ^ 0x80)
 	}
 	clear(q.Values[i:])
-	q.Base = from.TermsAt(number).Query
 }
