@@ -10,9 +10,10 @@ type Distance string
 
 // The distances.
 const (
-	Cosine Distance = "Cosine"
-	Euclid Distance = "Euclid"
-	Dot    Distance = "Dot"
+	Cosine    Distance = "Cosine"
+	Euclid    Distance = "Euclid"
+	Dot       Distance = "Dot"
+	Manhattan Distance = "Manhattan"
 )
 
 // VectorParams describe the vectors of a collection.

@@ -12,7 +12,7 @@ import (
 // the wire.
 type Distance string
 
-// The distances. Manhattan is known and not built.
+// The distances.
 const (
 	Cosine    Distance = "Cosine"
 	Euclid    Distance = "Euclid"
@@ -29,23 +29,28 @@ func (d Distance) Metric() index.Metric {
 		return index.L2
 	case Dot:
 		return index.Dot
+	case Manhattan:
+		return index.L1
 	}
 	panic("BUG: no metric for distance " + string(d))
 }
 
 // Score turns an index's distance, where smaller is nearer, into the score of
 // an answer: the similarity for Cosine and Dot (larger is nearer), the
-// distance for Euclid (smaller is nearer).
+// distance for Euclid and Manhattan (smaller is nearer).
 func Score(d Distance, dist float32) float32 {
-	if d == Euclid {
+	switch d {
+	case Euclid:
 		return float32(math.Sqrt(float64(dist)))
+	case Manhattan:
+		return dist
 	}
 	return 0 - dist // never a negative zero
 }
 
 // Passes reports whether a score is at least as near as threshold.
 func (d Distance) Passes(score, threshold float32) bool {
-	if d == Euclid {
+	if d == Euclid || d == Manhattan {
 		return score <= threshold
 	}
 	return score >= threshold
@@ -92,9 +97,6 @@ func (c Config) Validate(l Limits) error {
 		return Errorf(Unimplemented, "named vectors and collections without a vector are not supported yet")
 	}
 	v := c.Vectors[0]
-	if v.Distance == Manhattan {
-		return Errorf(Unimplemented, "distance Manhattan is not supported yet")
-	}
 	var faults []string
 	if v.Size < 1 || v.Size > l.Dimension {
 		faults = append(faults, fmt.Sprintf("vectors.size: value %d invalid, must be from 1 to %d", v.Size, l.Dimension))

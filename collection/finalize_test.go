@@ -16,7 +16,7 @@ func infoOf(size int, d Distance) Info {
 
 func TestFinalizeNormalisesForCosineOnly(t *testing.T) {
 	given := []float32{3, 0, 4, 0}
-	for d, want := range map[Distance][]float32{Cosine: {0.6, 0, 0.8, 0}, Dot: given, Euclid: given} {
+	for d, want := range map[Distance][]float32{Cosine: {0.6, 0, 0.8, 0}, Dot: given, Euclid: given, Manhattan: given} {
 		op, err := Finalize(infoOf(4, d), Write{Upsert: []Point{{ID: NumID(1), Vector: given}}}, DefaultLimits())
 		if err != nil {
 			t.Fatal(err)
@@ -159,6 +159,8 @@ func TestScore(t *testing.T) {
 		{Cosine, -0.5, 0.5, 0.5, 0.6},
 		{Dot, 3, -3, -3, -2},
 		{Euclid, 9, 3, 3, 2},
+		{Manhattan, 9, 9, 9, 8},
+		{Manhattan, 0, 0, 0, -1},
 	} {
 		if got := Score(c.d, c.dist); got != c.score {
 			t.Errorf("%s: score %v, want %v", c.d, got, c.score)

@@ -34,7 +34,7 @@ func TestConfigValidate(t *testing.T) {
 	fill := func(n int) map[string]any { return map[string]any{"a": strings.Repeat("x", n)} }
 	room := maxExtraBytes - len("\x81\xa1a\xdaLL")
 	for _, c := range []Config{
-		config(1, Cosine, nil), config(l.Dimension, Euclid, nil), config(4, Dot, fill(room)),
+		config(1, Cosine, nil), config(l.Dimension, Euclid, nil), config(4, Dot, fill(room)), config(4, Manhattan, nil),
 	} {
 		if err := c.Validate(l); err != nil {
 			t.Errorf("%v: %v", c.Vectors, err)
@@ -47,7 +47,6 @@ func TestConfigValidate(t *testing.T) {
 		wantError(t, c.Validate(l), InvalidArgument, ReasonValidation)
 	}
 	for _, c := range []Config{
-		config(4, Manhattan, nil),
 		{},
 		{Vectors: []VectorParams{{Name: "a", Size: 1, Distance: Dot}}},
 		{Vectors: make([]VectorParams, 2)},

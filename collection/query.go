@@ -8,7 +8,7 @@ type Query struct {
 	Filter         *Filter  // nil: every point
 	Limit          int
 	Offset         int
-	ScoreThreshold *float32 // nil: none; a lower bound, for Euclid an upper one
+	ScoreThreshold *float32 // nil: none; a lower bound, for Euclid and Manhattan an upper one
 	WithPayload    PayloadSelector
 	WithVector     bool
 	Ef             int  // width of a graph search; 0: the collection's
