@@ -40,7 +40,7 @@ test-unit: ## unit, property, crash and simulation tests, short
 	@go test $$(go list ./... | grep -v /e2e)
 
 # Long tests of one goroutine: the race detector has nothing to find in them.
-SINGLE := ^TestRecall|^TestSim|Crash|Damage|^TestTornAt|^TestFlippedBit|^TestHole|^TestPartitionOracle|^TestAgainstModel|^TestEqualsModel|^TestManyDocuments|AgainstMap$$|^TestAtLeast$$|^TestFilteredQueries$$
+SINGLE := ^TestRecall|^TestSim|Crash|Damage|^TestTornAt|^TestFlippedBit|^TestHole|^TestPartitionOracle|^TestAgainstModel|^TestEqualsModel|^TestManyDocuments|AgainstMap$$|^TestMembersModel$$|AreBounded$$|^TestObservedEqualsLoaded$$|^TestPlan|^TestMachineIsDeterministic$$|^TestAtLeast$$|^TestFilteredQueries$$
 
 .PHONY: test-race
 test-race: ## the packages with goroutines under the race detector
