@@ -44,7 +44,8 @@ SINGLE := ^TestRecall|^TestSim|Crash|Damage|^TestTornAt|^TestFlippedBit|^TestHol
 
 .PHONY: test-race
 test-race: ## the packages with goroutines under the race detector
-	@go test -race -count=1 -timeout 20m -skip '$(SINGLE)' ./actors/... ./grains/... ./http/... ./hubsvc/... ./index/... ./persistence/...
+	@go test -race -count=1 -timeout 20m -skip '$(SINGLE)' ./actors/... ./grains/... ./http/... ./hubsvc/... ./persistence/... $$(go list ./index/... | grep -v /hnsw)
+	@go test -race -count=1 -timeout 20m -run '^TestPointsReplaced|^TestViews|^TestEverything|^TestReplacedPoints|^TestConformance/.*/Concurrent' ./index/hnsw
 
 .PHONY: test-e2e
 test-e2e: ## the real binary: README, command line, a few kills

@@ -34,6 +34,8 @@ func takePlace(ctx context.Context, c Config, dir *lockedDir, l *listeners, log 
 		return nil, err
 	}
 	switch {
+	case p != nil && p.Started && !dir.born:
+		return nil, fmt.Errorf("the log in %s is gone, and with it what this node has promised to the others: delete the directory and join with a new token", dir.path)
 	case p != nil:
 		return &standing{place: p}, p.check(c)
 	case !c.Cluster.several():
@@ -247,7 +249,7 @@ func (h *neighbourhood) becomeFirst(ctx context.Context) error {
 	h.place = &place{
 		ClusterID: cluster.ID.String(), Cluster: h.c.Cluster.Name, NodeID: member.Name, Number: member.Number, Partitions: h.node.Partitions(),
 		Certificate: pemOf("CERTIFICATE", chain...), Key: key.pem, Authority: pemOf("CERTIFICATE", chain[len(chain)-1]),
-		Peers: []peerAt{}, path: placePath(h.c.DataDir),
+		Peers: []peerAt{}, path: placePath(h.c.DataDir), Started: true,
 	}
 	h.log.Info("this node is the first of a cluster", "cluster", h.place.Cluster, "cluster_id", h.place.ClusterID)
 	return h.place.save()

@@ -32,6 +32,7 @@ type place struct {
 	Number      uint32   `json:"number"`
 	Partitions  int      `json:"partitions"`
 	Replica     uint64   `json:"system_replica"` // that it joined with; 0: the cluster was born here
+	Started     bool     `json:"started"`        // there was a log: what this node has promised the others is in it
 	Certificate string   `json:"certificate"`    // PEM, with the authority's behind it
 	Key         string   `json:"key"`            // PEM
 	Authority   string   `json:"authority"`      // PEM

@@ -169,6 +169,12 @@ func startNode(lc fx.Lifecycle, c Config, d *dataDir, s *standing, net *network,
 	if err != nil {
 		return nil, err
 	}
+	if s.place != nil && !s.place.Started {
+		s.place.Started = true
+		if err := s.place.save(); err != nil {
+			return nil, err
+		}
+	}
 	lc.Append(fx.StopHook(n.Stop))
 	return n, nil
 }

@@ -11,13 +11,14 @@ import (
 // maybeCheckpoint begins a checkpoint when the delta is large or old, when the
 // node is short of memory for deltas, or when the replica is stopping.
 func (a *replicaActor) maybeCheckpoint() {
-	if a.checkpointing || a.applying || a.imaging.switching || a.Err() != nil {
+	if a.stopped || a.checkpointing || a.applying || a.imaging.switching || a.Err() != nil {
 		return
 	}
 	o := &a.node.options
 	size := a.partition.DeltaBytes()
+	applied, _ := a.partition.Applied()
 	switch {
-	case size == 0:
+	case applied == a.partition.Stored().Applied: // an entry may change the members only, and no bytes
 		return
 	case size >= o.CheckpointBytes, time.Since(a.lastCheckpoint) >= o.CheckpointInterval:
 	case a.node.deltaBytes.Load() >= o.DeltaBytesMax && size >= o.CheckpointBytes/16:
@@ -60,8 +61,8 @@ func (a *replicaActor) finishCheckpoint(m *checkpointed) {
 // it to shrink.
 func (a *replicaActor) noteDelta() {
 	now := a.partition.DeltaBytes()
-	sum := a.node.deltaBytes.Add(now - a.deltaBytes)
-	a.deltaBytes = now
+	sum := a.node.deltaBytes.Add(now - a.counted)
+	a.counted = now
 	if sum < a.node.options.DeltaBytesMax {
 		a.node.memory.Broadcast()
 	}

@@ -22,6 +22,7 @@ type running struct {
 	partition *persistence.Partition
 	pid       *actor.PID
 	mailbox   ownGoroutine
+	counted   int64 // of the delta's bytes, in the node's sum; the actor's while it runs
 }
 
 func newReplica(n *Node, group uint64) *Replica {
@@ -122,7 +123,9 @@ func (r *Replica) create(ctx context.Context, id uint64) error {
 // remove ends the replica here and gives its bytes up. Nobody may need them.
 func (r *Replica) remove(ctx context.Context) error {
 	h := r.here.Load()
-	r.quiesce(ctx)
+	if err := r.quiesce(ctx); err != nil {
+		return fmt.Errorf("remove the replica of group %d: %w", r.group, err)
+	}
 	stopped := r.stop()
 	err := stopped.partition.Close()
 	if err == nil {
@@ -135,13 +138,15 @@ func (r *Replica) remove(ctx context.Context) error {
 	return persistence.RemoveStores(r.node.partitionsDir(), r.group)
 }
 
-// quiesce lets running apply and checkpoint tasks end.
-func (r *Replica) quiesce(ctx context.Context) {
+// quiesce lets running tasks end, and no other begin after them.
+func (r *Replica) quiesce(ctx context.Context) error {
 	done := make(chan struct{})
 	r.send(stopReplica{done: done})
 	select {
 	case <-done:
+		return nil
 	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
@@ -158,6 +163,8 @@ func (r *Replica) stop() *stoppedReplica {
 	r.here.Store(nil)
 	r.status.Store(nil)
 	close(h.mailbox.quit)
+	r.node.deltaBytes.Add(-h.counted)
+	r.node.memory.Broadcast()
 	return &stoppedReplica{r, h.partition}
 }
 

@@ -181,7 +181,7 @@ type imaging struct {
 // sendImages lets the next order go, after a checkpoint when the store does
 // not hold what the image must.
 func (a *replicaActor) sendImages() {
-	if a.imaging.out > 0 || len(a.imaging.orders) == 0 || a.Err() != nil {
+	if a.stopped || a.imaging.out > 0 || len(a.imaging.orders) == 0 || a.Err() != nil {
 		return
 	}
 	o := a.imaging.orders[0]

@@ -278,7 +278,7 @@ func (n *Node) Stop(ctx context.Context) error {
 }
 
 func (n *Node) stopReplicas(ctx context.Context) (stopped []*stoppedReplica) {
-	n.eachActor(func(r *Replica) { r.quiesce(ctx) })
+	n.eachActor(func(r *Replica) { _ = r.quiesce(ctx) }) // what does not end in time is left to the log
 	n.eachActor(func(r *Replica) { stopped = append(stopped, r.stop()) })
 	n.mailboxes.Wait()
 	return stopped

@@ -314,8 +314,8 @@ type replicaActor struct {
 
 	checkpointing  bool
 	stopping       chan<- struct{}
+	stopped        bool // stopping is answered: the state is the stopper's soon
 	lastCheckpoint time.Time
-	deltaBytes     int64 // as last added to the node's sum
 }
 
 // Receive is the actor's loop body. A panic stops this partition and answers
@@ -360,6 +360,9 @@ func (a *replicaActor) Receive(ctx actor.Context) {
 		a.handOver()
 	case stopReplica:
 		a.stopping = m.done
+	case *actor.Stopping:
+		a.abandon()
+		return
 	}
 	a.work()
 }
@@ -494,7 +497,7 @@ func (a *replicaActor) noteHanded(ap driver.Apply) {
 // nextApply starts the next apply task unless one is running. A running
 // checkpoint does not matter: it reads only what is frozen.
 func (a *replicaActor) nextApply() {
-	if a.applying || a.imaging.switching || len(a.applies) == 0 || a.Err() != nil {
+	if a.stopped || a.applying || a.imaging.switching || len(a.applies) == 0 || a.Err() != nil {
 		return
 	}
 	next := a.applies[0]
@@ -574,7 +577,18 @@ func (a *replicaActor) stopFor(err error) {
 
 func (a *replicaActor) maybeStop() {
 	if a.stopping != nil && !a.applying && !a.checkpointing && a.imaging.out == 0 {
+		a.stopped = true // no task begins any more
 		close(a.stopping)
 		a.stopping = nil
 	}
+}
+
+// abandon answers everybody who still waits when the replica goes.
+func (a *replicaActor) abandon() {
+	a.queue.drain(func(p *propose) { p.done(collection.Outcome{Err: errNotHere}) })
+	for _, r := range a.readers {
+		r.done(errNotHere)
+	}
+	a.readers = nil
+	a.driver.Fail(errNotHere)
 }

@@ -2,6 +2,7 @@ package grains
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/hivehub/waggle/actors"
@@ -81,6 +82,9 @@ func (c *Client) answerDrop(ctx context.Context, _ uint32, request []byte) ([]by
 	id, err := tenant.ParseID(string(request))
 	if err != nil {
 		return nil, collection.Errorf(collection.InvalidArgument, "not a tenant")
+	}
+	if !slices.Contains(c.options.Hub.Deleting(), id) {
+		return nil, collection.Errorf(collection.Unavailable, "the tenant is not being deleted, as far as is known here")
 	}
 	return nil, c.dropHere(ctx, id)
 }

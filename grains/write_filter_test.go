@@ -29,7 +29,7 @@ func TestWriteByFilterLeavesWhatWasWrittenMeanwhile(t *testing.T) {
 			}}
 		},
 	}
-	const points, rounds = 3000, 8
+	const points, rounds = 2000, 4
 	for name, write := range writes {
 		for _, key := range []string{"", "key"} {
 			t.Run(name+key, func(t *testing.T) {

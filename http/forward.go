@@ -82,7 +82,7 @@ func (r *request) inCharge(rt *route, tc tenant.Context) error {
 			err = r.forward(number, tc)
 		}
 		if err == nil || !r.again(rt, err) {
-			return err
+			return r.sayOf(rt, err)
 		}
 		timer := time.NewTimer(pause/2 + rand.N(pause))
 		select {
@@ -100,8 +100,10 @@ func (r *request) inCharge(rt *route, tc tenant.Context) error {
 // errNobody is the answer when a group has no leader for too long.
 var errNobody error = &collection.Error{
 	Code: collection.Unavailable, Reason: collection.ReasonNotLeader,
-	Message: "no node is in charge of this data at the moment; retry",
+	Message: noLeader,
 }
+
+const noLeader = "no node is in charge of this data at the moment; retry"
 
 // again reports whether a request that failed so may be sent to whoever is in
 // charge now.
@@ -116,8 +118,31 @@ func (r *request) again(rt *route, err error) bool {
 	if e.Details["outcome"] != "unknown" {
 		return e.Reason == collection.ReasonNotLeader || e.Reason == collection.ReasonNone
 	}
-	reads := rt.op == tenant.OpRead || rt.method == fiber.MethodGet
-	return reads || r.header("Idempotency-Key") != ""
+	return rt.reads() || rt.keyed() && r.header("Idempotency-Key") != ""
+}
+
+// reads reports whether a route changes nothing.
+func (rt *route) reads() bool { return rt.op == tenant.OpRead || rt.method == fiber.MethodGet }
+
+// keyed reports whether a route knows idempotency keys: the changes of points.
+func (rt *route) keyed() bool { return rt.op == tenant.OpWrite || rt.op == tenant.OpDeletePoints }
+
+// sayOf puts the error of another node into the words of this request: what a
+// call between nodes calls unknown is nothing to a read.
+func (r *request) sayOf(rt *route, err error) error {
+	var e *collection.Error
+	switch {
+	case !errors.As(err, &e):
+		return err
+	case e.Reason == collection.ReasonNotLeader: // between nodes; a client is told what it means
+		return &collection.Error{Code: collection.Unavailable, Message: noLeader, Err: err}
+	case !rt.reads() || e.Details["outcome"] != "unknown":
+		return err
+	}
+	if r.ctx.Err() != nil {
+		return &collection.Error{Code: collection.DeadlineExceeded, Message: "the request took longer than its deadline", Err: err}
+	}
+	return &collection.Error{Code: collection.Unavailable, Message: "the node in charge was lost; retry", Err: err}
 }
 
 // forward lets another node answer.
@@ -170,6 +195,11 @@ func (s *Server) ServeForwarded(ctx context.Context, payload []byte) ([]byte, er
 		return nil, errNobody
 	}
 	defer s.inFlight.leave()
+	held := int64(len(payload))
+	defer s.bodies.Add(-held)
+	if s.bodies.Add(held) > s.limits.BodyBytesAllMax {
+		return nil, errBodiesFull
+	}
 	var c fasthttp.RequestCtx
 	c.Init(&fasthttp.Request{}, nil, nil)
 	c.Request.Header.SetMethod(f.Method)
