@@ -39,7 +39,9 @@ type Outcome struct {
 
 // StateMachine decides entries. Apply must be a function of what tx holds and
 // of the entry: no clock, no randomness, no map order, nothing of this node,
-// so that every replica decides alike. It keeps no state outside tx.
+// so that every replica decides alike. It keeps no state outside tx. A key that
+// it puts into BucketPoints ends in a version above all that it put there for
+// the same collection before.
 //
 // An Outcome with Err refuses the entry: every change made through tx is
 // rolled back and the error is the answer. An error with the code DataLoss

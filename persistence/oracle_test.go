@@ -24,6 +24,7 @@ type oracle struct {
 	at      map[uint64]content // and was at each index
 	running *Checkpoint
 	views   []collection.View
+	newest  map[string]string // by collection, the newest point key that an entry put and was not refused
 }
 
 // TestPartitionOracle applies random entries, some refused, with checkpoints,
@@ -32,7 +33,7 @@ func TestPartitionOracle(t *testing.T) {
 	for _, kind := range storeKinds {
 		t.Run(kind.name, func(t *testing.T) {
 			rapid.Check(t, func(rt *rapid.T) {
-				o := &oracle{open: kind.open(t), model: content{}, at: map[uint64]content{0: {}}}
+				o := &oracle{open: kind.open(t), model: content{}, at: map[uint64]content{0: {}}, newest: map[string]string{}}
 				o.p = openScript(rt, must(o.open())(rt))
 				rt.Repeat(map[string]func(*rapid.T){
 					"apply":      o.apply,
@@ -65,14 +66,23 @@ func (o *oracle) apply(t *rapid.T) {
 
 func (o *oracle) entry(t *rapid.T) collection.Outcome {
 	index := uint64(len(o.log) + 1)
-	next := maps.Clone(o.model)
+	next, newest := maps.Clone(o.model), maps.Clone(o.newest)
 	var steps []step
 	var seen []string
 	for i := range rapid.IntRange(0, 6).Draw(t, "steps") {
 		bucket := rapid.SampledFrom([]byte{2, 3, 5, 6}).Draw(t, "bucket")
 		key := o.key(t, bucket, index, i)
 		name := contentKey(bucket, []byte(key))
-		switch rapid.IntRange(0, 3).Draw(t, "do") {
+		do := rapid.IntRange(0, 3).Draw(t, "do")
+		if isPoint := bucket == collection.BucketPoints && len(key) == 16; isPoint && do > 1 {
+			// What a machine promises: the versions of a collection only grow.
+			if of := key[:8]; key > newest[of] {
+				newest[of] = key
+			} else {
+				do = 1
+			}
+		}
+		switch do {
 		case 0:
 			steps = append(steps, sdel(bucket, key))
 			delete(next, name)
@@ -90,7 +100,7 @@ func (o *oracle) entry(t *rapid.T) collection.Outcome {
 		steps = append(steps, step{Do: "refuse"})
 		out = collection.Outcome{Err: errRefused}
 	} else {
-		o.model = next
+		o.model, o.newest = next, newest
 	}
 	o.at[index] = maps.Clone(o.model)
 	o.log = append(o.log, CommittedEntry{Index: index, Term: 1 + index/10, Data: script(steps...)})

@@ -173,9 +173,9 @@ func (t *txn) change(bucket byte, it item) error {
 
 // newPoint reports that no layer can hold it's key, which saves the search
 // for its old value. A point's key is its collection and its version, and the
-// versions of a collection only grow: one above a version that was put before
-// was never put. What a rollback takes back may be put again, and is then
-// looked for.
+// versions of a collection only grow over all of its log, as a StateMachine
+// promises: one above a version that was put before was never put. What a
+// rollback takes back may be put again, and is then looked for.
 func (t *txn) newPoint(bucket byte, it item) bool {
 	if bucket != collection.BucketPoints || len(it.key) != 16 || it.value == nil {
 		return false
