@@ -18,9 +18,9 @@ import (
 // not build one. Files are a cache: a transfer that fails is not repeated, and
 // the next file makes up for it.
 const (
-	transferIndex = 'x' // the kind of transfer, see actors.Node.Transfer
-	shareTimeout  = 10 * time.Minute
-	shareMetaSize = 16 // partition, collection: little-endian
+	transferIndex = 'x'         // the kind of transfer, see actors.Node.Transfer
+	shareTimeout  = time.Minute // other graphs wait meanwhile to be written
+	shareMetaSize = 16          // partition, collection: little-endian
 )
 
 // share sends a collection's file to the other nodes of its partition.

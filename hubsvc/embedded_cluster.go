@@ -2,7 +2,6 @@ package hubsvc
 
 import (
 	"context"
-	"slices"
 	"time"
 )
 
@@ -75,22 +74,4 @@ func (e *Embedded) JoinMember(ctx context.Context, op JoinMember) (Joined, error
 func (e *Embedded) SetPlacements(ctx context.Context, changes []PlacementChange) ([]Placement, error) {
 	p, err := propose[[]Placement](ctx, e, &SetPlacements{Changes: changes})
 	return p, wrap(err, "set placements")
-}
-
-// PlaceReplica adds a replica on a member to a group, as a learner that stands
-// at position, or last. The first position is a voter's and cannot be had.
-func (e *Embedded) PlaceReplica(ctx context.Context, group uint64, member uint32, position int) (Placement, error) {
-	p, ok := e.Placement(group)
-	if !ok {
-		return Placement{}, errorf(CodeNotFound, "there is no group %d", group)
-	}
-	position = min(max(position, 1), len(p.Replicas))
-	placed, err := e.SetPlacements(ctx, []PlacementChange{{
-		Group: group, Expected: p.Version,
-		Replicas: slices.Insert(slices.Clone(p.Replicas), position, Replica{ID: NewReplica(member), Learner: true}),
-	}})
-	if err != nil {
-		return Placement{}, err
-	}
-	return placed[0], nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -316,11 +317,11 @@ func TestSetPlacements(t *testing.T) {
 	if p, _ := hub.Placement(64); !cmp.Equal(p, want[1]) {
 		t.Errorf("%+v", p)
 	}
-	p, err := hub.PlaceReplica(ctx, 2, 3, 9)
+	p, err := placeReplica(ctx, hub, 2, 3, 9)
 	if diff := cmp.Diff([]Replica{{ID: FirstReplica}, {ID: 3<<32 | 7, Learner: true}}, p.Replicas); err != nil || diff != "" {
 		t.Errorf("%v\n%s", err, diff)
 	}
-	_, err = hub.PlaceReplica(ctx, 65, 2, 1)
+	_, err = placeReplica(ctx, hub, 65, 2, 1)
 	wantCode(t, err, CodeNotFound)
 	if _, err := hub.SetMemberState(ctx, 2, MemberLeaving); err != nil {
 		t.Fatal(err)
@@ -362,7 +363,7 @@ func TestSetPlacements(t *testing.T) {
 	}
 	_, err = hub.SetPlacements(ctx, []PlacementChange{{1, shrunk[0].Version, []Replica{{ID: 3<<32 | 5}, {ID: FirstReplica, Learner: true}}}})
 	wantCode(t, err, CodeFailedPrecondition)
-	if p, err := hub.PlaceReplica(ctx, 1, 1, 1); err != nil || p.Replicas[1].ID != 1<<32|8 {
+	if p, err := placeReplica(ctx, hub, 1, 1, 1); err != nil || p.Replicas[1].ID != 1<<32|8 {
 		t.Errorf("%+v, %v", p, err)
 	}
 }
@@ -433,4 +434,22 @@ func wantSameTopology(t fataler, a, b *Topology) {
 	if diff != "" || a.ClusterName() != b.ClusterName() || a.Version() != b.Version() || (a.authority == nil) != (b.authority == nil) {
 		t.Fatalf("versions %d and %d, names %q and %q:\n%s", a.Version(), b.Version(), a.ClusterName(), b.ClusterName(), diff)
 	}
+}
+
+// placeReplica adds a replica on a member to a group, as a learner that stands
+// at position, or last. The first position is a voter's and cannot be had.
+func placeReplica(ctx context.Context, e *Embedded, group uint64, member uint32, position int) (Placement, error) {
+	p, ok := e.Placement(group)
+	if !ok {
+		return Placement{}, errorf(CodeNotFound, "there is no group %d", group)
+	}
+	position = min(max(position, 1), len(p.Replicas))
+	placed, err := e.SetPlacements(ctx, []PlacementChange{{
+		Group: group, Expected: p.Version,
+		Replicas: slices.Insert(slices.Clone(p.Replicas), position, Replica{ID: NewReplica(member), Learner: true}),
+	}})
+	if err != nil {
+		return Placement{}, err
+	}
+	return placed[0], nil
 }
