@@ -171,10 +171,11 @@ type neighbourhood struct {
 	wg     sync.WaitGroup
 }
 
-// Intervals of the neighbourhood.
+// Intervals and bounds of the neighbourhood.
 const (
 	claimTimeout  = 5 * time.Second  // for Consul's word at the start; the node goes on without it
 	waitingNotice = 10 * time.Second // between two lines about what the start waits for
+	bulkRate      = 256 << 20        // bytes/s of images and index files to one node: the rest of the network is for others
 	renewInterval = time.Hour        // between two looks at the certificate
 	tellInterval  = time.Second      // between two tries to tell the others this node's address
 )
@@ -285,7 +286,7 @@ func (h *neighbourhood) open(l *listeners, door *doorkeeper) error {
 			}
 			return h.node.ReceiveTransfer(from, meta, size)
 		},
-		Reset:  h.node.PeerLost,
+		Reset: h.node.PeerLost, BulkRate: bulkRate,
 		Logger: h.log,
 	})
 	h.net.open.Store(h.peers)
