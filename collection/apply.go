@@ -43,10 +43,18 @@ func (a *applier) run() (Answer, error) {
 	}
 	a.clock = before
 	a.clock.time = max(before.time, a.cmd.Time)
+	if a.cmd.Nonce != "" {
+		if err := a.use(a.cmd.Nonce); err != nil {
+			return Answer{}, err
+		}
+	}
 	if a.cmd.Key != "" {
 		answer, known, err := a.recall()
-		if known || err != nil {
-			return answer, err
+		if err != nil {
+			return Answer{}, err
+		}
+		if known {
+			return answer, a.keepNonce(before)
 		}
 	}
 	answer, err := a.decide()
@@ -64,10 +72,26 @@ func (a *applier) run() (Answer, error) {
 			return Answer{}, err
 		}
 	}
-	if a.clock == before {
-		return answer, nil
+	return answer, a.storeClock(before)
+}
+
+// keepNonce ends an entry that repeats a request: it changes nothing, but for
+// the nonce that it may have.
+func (a *applier) keepNonce(before clock) error {
+	if a.cmd.Nonce == "" {
+		return nil
 	}
-	return answer, a.tx.Put(BucketCatalog, []byte{rowClock}, a.clock.encode())
+	if err := a.sweep(); err != nil {
+		return err
+	}
+	return a.storeClock(before)
+}
+
+func (a *applier) storeClock(before clock) error {
+	if a.clock == before {
+		return nil
+	}
+	return a.tx.Put(BucketCatalog, []byte{rowClock}, a.clock.encode())
 }
 
 // decide performs the operation and counts it against the tenant.
@@ -77,6 +101,8 @@ func (a *applier) decide() (Answer, error) {
 		return a.purge(op)
 	case CheckDigest:
 		return Answer{}, nil
+	case OutboxDone:
+		return a.outboxDone(op)
 	}
 	if a.cmd.Tenant == "" {
 		return Answer{}, Errorf(Internal, "an operation without a tenant")

@@ -3,6 +3,8 @@ package collection
 import (
 	"bytes"
 	"encoding/binary"
+
+	"github.com/hivehub/waggle/tenant"
 )
 
 func (a *applier) createCollection(op CreateCollection) (Answer, error) {
@@ -29,12 +31,24 @@ func (a *applier) createCollection(op CreateCollection) (Answer, error) {
 		return Answer{}, err
 	}
 	none := counters{}.encode(nil)
-	return Answer{Collection: id}, a.tx.Put(BucketCounters, collectionKey(rowCollection, id), none)
+	if err := a.tx.Put(BucketCounters, collectionKey(rowCollection, id), none); err != nil {
+		return Answer{}, err
+	}
+	record := CollectionRecord{Tenant: a.cmd.Tenant, Collection: id, Name: op.Name, Created: a.clock.time}
+	return Answer{Collection: id}, a.tell(record)
 }
 
 func (a *applier) deleteCollection(op DeleteCollection) (Answer, error) {
-	id, existed, err := a.dropCollection(op.Name)
-	return Answer{Collection: id, Existed: existed}, err
+	info, existed, err := LookupCollection(a.tx, a.cmd.Tenant, op.Name)
+	if err != nil || !existed {
+		return Answer{}, err
+	}
+	if _, _, err := a.dropCollection(op.Name); err != nil {
+		return Answer{}, err
+	}
+	return Answer{Collection: info.ID, Existed: true}, a.tell(CollectionRecord{
+		Tenant: a.cmd.Tenant, Collection: info.ID, Name: op.Name, Created: info.Config.CreatedAt, Deleted: a.clock.time,
+	})
 }
 
 // dropCollection takes a collection and its counters away at once, and leaves
@@ -72,10 +86,13 @@ func (a *applier) dropCollection(name string) (id uint64, existed bool, err erro
 	return id, true, a.tx.Put(BucketCatalog, collectionKey(rowTrash, id), trash.encode())
 }
 
-// dropTenant removes some of what the tenant has: collections first, then
-// idempotency keys. What was validated before the tenant was deleted and comes
-// after this entry is refused, so that nothing of the tenant appears again.
+// dropTenant removes some of what the tenant has: collections first, which are
+// counted, then what waits for the hub, idempotency keys and nonces. What was
+// validated before the tenant was deleted and comes after this entry is
+// refused, so that nothing of the tenant appears again. The hub is not told of
+// the collections: it forgets them with the tenant.
 func (a *applier) dropTenant(op DropTenant) (Answer, error) {
+	before := a.usage
 	names, err := listNames(a.tx, a.cmd.Tenant, op.Max)
 	if err != nil {
 		return Answer{}, err
@@ -85,17 +102,31 @@ func (a *applier) dropTenant(op DropTenant) (Answer, error) {
 			return Answer{}, err
 		}
 	}
-	keys, err := a.keysOf(a.cmd.Tenant, op.Max-len(names))
+	if err := a.countErased(before); err != nil {
+		return Answer{}, err
+	}
+	removed := len(names)
+	waiting, err := a.outboxOf(a.cmd.Tenant, op.Max-removed)
+	if err == nil {
+		err = a.takeOut(waiting)
+	}
 	if err != nil {
 		return Answer{}, err
 	}
-	for _, k := range keys {
-		if err := a.forget(k); err != nil {
+	removed += len(waiting)
+	for _, list := range [...]func(tenant.ID, int) ([]agedKey, error){a.keysOf, a.noncesOf} {
+		keys, err := list(a.cmd.Tenant, op.Max-removed)
+		if err != nil {
 			return Answer{}, err
 		}
+		for _, k := range keys {
+			if err := a.forget(k); err != nil {
+				return Answer{}, err
+			}
+		}
+		removed += len(keys)
 	}
 	a.usage.Gone = true
-	removed := len(names) + len(keys)
 	return Answer{Affected: removed, Existed: removed == op.Max}, nil
 }
 

@@ -9,7 +9,7 @@ import (
 
 const (
 	idempotencyMs = 24 * 60 * 60 * 1000 // how long a key is remembered, in log time
-	sweepMost     = 2                   // expired keys removed by one entry: more than it can add
+	sweepMost     = 2                   // expired keys, and nonces, removed by one entry: more than it can add
 )
 
 // request is the row of an idempotency key: what was asked and answered.
@@ -56,7 +56,7 @@ func (a *applier) recall() (Answer, bool, error) {
 		return Answer{}, false, err
 	}
 	if known.time+idempotencyMs <= a.clock.time {
-		return Answer{}, false, a.tx.Delete(BucketIdempotency, sweepKey(known.time, a.cmd.Tenant, a.cmd.Key))
+		return Answer{}, false, a.tx.Delete(BucketIdempotency, sweepKey(rowKeyTime, known.time, a.cmd.Tenant, a.cmd.Key))
 	}
 	if known.hash != a.cmd.Hash {
 		e := Errorf(FailedPrecondition, "the idempotency key was used for another request")
@@ -72,26 +72,40 @@ func (a *applier) remember(answer Answer) error {
 	if err := a.tx.Put(BucketIdempotency, tenantKey(rowKey, a.cmd.Tenant, a.cmd.Key), row.encode()); err != nil {
 		return err
 	}
-	if a.clock.sweep == 0 {
-		a.clock.sweep = a.clock.time + idempotencyMs
-	}
-	return a.tx.Put(BucketIdempotency, sweepKey(a.clock.time, a.cmd.Tenant, a.cmd.Key), []byte{1})
+	a.expires(a.clock.time + idempotencyMs)
+	return a.tx.Put(BucketIdempotency, sweepKey(rowKeyTime, a.clock.time, a.cmd.Tenant, a.cmd.Key), []byte{1})
 }
 
-// sweep removes the oldest expired keys. The clock row says when there is one,
-// so that an entry need not look.
+// expires notes that something is to be swept at that time.
+func (a *applier) expires(at int64) {
+	if a.clock.sweep == 0 || at < a.clock.sweep {
+		a.clock.sweep = at
+	}
+}
+
+// sweep removes the oldest expired keys and nonces. The clock row says when
+// there is one, so that an entry need not look.
 func (a *applier) sweep() error {
 	if a.clock.sweep == 0 || a.clock.time < a.clock.sweep {
 		return nil
 	}
-	oldest, err := a.oldestKeys(sweepMost + 1)
+	a.clock.sweep = 0
+	if err := a.sweepAged(rowKey, idempotencyMs); err != nil {
+		return err
+	}
+	return a.sweepAged(rowNonce, nonceMs)
+}
+
+// sweepAged removes the oldest expired rows of one kind, and notes when the
+// next one expires.
+func (a *applier) sweepAged(row byte, lifeMs int64) error {
+	oldest, err := a.oldest(row, sweepMost+1)
 	if err != nil {
 		return err
 	}
-	a.clock.sweep = 0
 	for i, k := range oldest {
-		if expires := k.time + idempotencyMs; i == sweepMost || expires > a.clock.time {
-			a.clock.sweep = expires
+		if at := k.time + lifeMs; i == sweepMost || at > a.clock.time {
+			a.expires(at)
 			return nil
 		}
 		if err := a.forget(k); err != nil {
@@ -101,32 +115,33 @@ func (a *applier) sweep() error {
 	return nil
 }
 
-// agedKey is one idempotency key in the order of time.
+// agedKey is one idempotency key, or one nonce, in the order of time.
 type agedKey struct {
+	row    byte // rowKey or rowNonce; the row after it is the order of time
 	time   int64
 	tenant tenant.ID
 	key    string
 }
 
 func (a *applier) forget(k agedKey) error {
-	if err := a.tx.Delete(BucketIdempotency, tenantKey(rowKey, k.tenant, k.key)); err != nil {
+	if err := a.tx.Delete(BucketIdempotency, tenantKey(k.row, k.tenant, k.key)); err != nil {
 		return err
 	}
-	return a.tx.Delete(BucketIdempotency, sweepKey(k.time, k.tenant, k.key))
+	return a.tx.Delete(BucketIdempotency, sweepKey(k.row+1, k.time, k.tenant, k.key))
 }
 
-// oldestKeys returns up to most idempotency keys, oldest first.
-func (a *applier) oldestKeys(most int) ([]agedKey, error) {
+// oldest returns up to most idempotency keys, or nonces, oldest first.
+func (a *applier) oldest(row byte, most int) ([]agedKey, error) {
 	var keys []agedKey
 	var broken error
-	err := a.tx.Scan(BucketIdempotency, []byte{rowKeyTime}, []byte{rowKeyTime + 1}, func(key, _ []byte) bool {
+	err := a.tx.Scan(BucketIdempotency, []byte{row + 1}, []byte{row + 2}, func(key, _ []byte) bool {
 		if len(key) < 9 {
-			broken = corrupt("idempotency order", key)
+			broken = corrupt("order of time", key)
 			return false
 		}
 		t, rest, err := tenantOf(key[8:]) // as behind the kind of a row
 		broken = err
-		keys = append(keys, agedKey{int64(binary.BigEndian.Uint64(key[1:])), t, rest})
+		keys = append(keys, agedKey{row, int64(binary.BigEndian.Uint64(key[1:])), t, rest})
 		return err == nil && len(keys) < most
 	})
 	if err == nil {
@@ -137,19 +152,27 @@ func (a *applier) oldestKeys(most int) ([]agedKey, error) {
 
 // keysOf returns up to most of the tenant's idempotency keys.
 func (a *applier) keysOf(t tenant.ID, most int) ([]agedKey, error) {
-	prefix := tenantKey(rowKey, t, "")
+	return a.agedOf(rowKey, t, most, func(v []byte) (int64, error) {
+		q, err := decodeRequest(v)
+		return q.time, err
+	})
+}
+
+// agedOf returns up to most of the tenant's rows of one kind.
+func (a *applier) agedOf(row byte, t tenant.ID, most int, timeOf func(value []byte) (int64, error)) ([]agedKey, error) {
+	prefix := tenantKey(row, t, "")
 	var keys []agedKey
 	var broken error
 	err := a.tx.Scan(BucketIdempotency, prefix, prefixEnd(prefix), func(key, value []byte) bool {
 		if len(keys) == most {
 			return false
 		}
-		known, err := decodeRequest(value)
+		at, err := timeOf(value)
 		if err != nil {
 			broken = err
 			return false
 		}
-		keys = append(keys, agedKey{known.time, t, string(bytes.TrimPrefix(key, prefix))})
+		keys = append(keys, agedKey{row, at, t, string(bytes.TrimPrefix(key, prefix))})
 		return true
 	})
 	if err == nil {

@@ -7,11 +7,13 @@ import "github.com/hivehub/waggle/tenant"
 // the proposing node (time, limits, normalised vectors, the ids that a filter
 // selects) is in it as a value.
 type Command struct {
-	Tenant     tenant.ID     // "" only where no tenant is concerned: Purge, CheckDigest
+	Tenant     tenant.ID     // "" only where no tenant is concerned: Purge, CheckDigest, OutboxDone
 	Collection uint64        // the collection operated on; 0 where Op names it or there is none
 	Basis      uint64        // Info.Changes when a filter selected Op's ids; 0: the caller named them
 	Key        string        // idempotency key, "" for none; at most 255 bytes
 	Hash       [32]byte      // hash of the request, when there is a Key
+	Nonce      string        // of a signed request, "" for any other; at most 255 bytes
+	Claim      uint64        // who uses the Nonce: the entries of one request share one, which is not 0
 	Limits     tenant.Limits // what the tenant may use
 	Time       int64         // the proposer's clock, Unix milliseconds
 	Op         Op
@@ -37,6 +39,7 @@ const (
 	opDropTenant
 	opPurge
 	opCheckDigest
+	opOutboxDone
 )
 
 // CreateCollection makes a collection. Config is valid and its CreatedAt is
@@ -79,8 +82,9 @@ type DeletePayload struct {
 // ClearPayload removes the payload of each point.
 type ClearPayload struct{ IDs []PointID }
 
-// DropTenant removes the tenant's collections and idempotency keys, at most
-// Max (at least 1) of them. It is proposed until the Answer says that nothing
+// DropTenant removes the tenant's collections, idempotency keys and nonces, and
+// what the hub has not been told of it, at most Max (at least 1) of them. What
+// it removed is counted, see Erased. It is proposed until the Answer says that nothing
 // is left.
 type DropTenant struct{ Max int }
 
@@ -91,6 +95,11 @@ type Purge struct{ Max int }
 // CheckDigest changes nothing: it marks an index at which replicas compare
 // their digests.
 type CheckDigest struct{}
+
+// OutboxDone removes what the outbox holds up to a sequence number, because
+// the hub has it: at most outboxMost rows. What was removed before is no
+// matter.
+type OutboxDone struct{ Upto uint64 }
 
 func (CreateCollection) kind() opKind { return opCreateCollection }
 func (DeleteCollection) kind() opKind { return opDeleteCollection }
@@ -103,3 +112,4 @@ func (ClearPayload) kind() opKind     { return opClearPayload }
 func (DropTenant) kind() opKind       { return opDropTenant }
 func (Purge) kind() opKind            { return opPurge }
 func (CheckDigest) kind() opKind      { return opCheckDigest }
+func (OutboxDone) kind() opKind       { return opOutboxDone }

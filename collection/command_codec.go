@@ -10,7 +10,7 @@ import (
 // A command in the log, little endian:
 //
 //	offset  size  field
-//	0       1     version of the format, 1
+//	0       1     version of the format: 1, or 2 with a nonce
 //	1       1     kind of the operation
 //	2       8     Time
 //	10      8     Collection
@@ -19,6 +19,8 @@ import (
 //	58      1, t  length of the tenant's id, id
 //	...     1, k  length of the key, key
 //	...     32    Hash, only when there is a key
+//	...     1, n  length of the nonce, nonce, only in version 2
+//	...     8     Claim, only in version 2
 //	...     rest  the operation
 //
 // The operations ("bytes" is a length of 4 bytes and as many bytes, "ids" a
@@ -35,10 +37,12 @@ import (
 //	DropTenant        Max (4)
 //	Purge             Max (4)
 //	CheckDigest       nothing
+//	OutboxDone        Upto (8)
 //
 // Records and payloads pass through as bytes: apply never decodes a vector.
 const (
 	commandVersion = 1
+	commandNonced  = 2 // the version with a nonce: others are written as they always were
 	commandHeader  = 58
 	idKeyMin       = 9 // bytes of the shortest key of a PointID
 )
@@ -46,10 +50,14 @@ const (
 // EncodeCommand appends c. It fails when a field is longer than the format
 // can say, or a configuration holds a value that no payload may.
 func EncodeCommand(dst []byte, c Command) ([]byte, error) {
-	if len(c.Tenant) > math.MaxUint8 || len(c.Key) > math.MaxUint8 || c.Op == nil {
+	if len(c.Tenant) > math.MaxUint8 || len(c.Key) > math.MaxUint8 || len(c.Nonce) > math.MaxUint8 || c.Op == nil {
 		return nil, Errorf(Internal, "command of tenant %q has no encoding", c.Tenant)
 	}
-	dst = append(dst, commandVersion, byte(c.Op.kind()))
+	version := byte(commandVersion)
+	if c.Nonce != "" {
+		version = commandNonced
+	}
+	dst = append(dst, version, byte(c.Op.kind()))
 	for _, field := range [...]uint64{
 		uint64(c.Time), c.Collection, c.Basis,
 		c.Limits.Version, uint64(c.Limits.Vectors), uint64(c.Limits.Bytes), uint64(c.Limits.Collections),
@@ -60,6 +68,10 @@ func EncodeCommand(dst []byte, c Command) ([]byte, error) {
 	dst = append(append(dst, byte(len(c.Key))), c.Key...)
 	if c.Key != "" {
 		dst = append(dst, c.Hash[:]...)
+	}
+	if c.Nonce != "" {
+		dst = append(append(dst, byte(len(c.Nonce))), c.Nonce...)
+		dst = binary.LittleEndian.AppendUint64(dst, c.Claim)
 	}
 	return appendOp(dst, c.Op)
 }
@@ -96,6 +108,8 @@ func appendOp(dst []byte, op Op) ([]byte, error) {
 		return binary.LittleEndian.AppendUint32(dst, uint32(op.Max)), nil
 	case CheckDigest:
 		return dst, nil
+	case OutboxDone:
+		return binary.LittleEndian.AppendUint64(dst, op.Upto), nil
 	}
 	return nil, Errorf(Internal, "operation %T has no encoding", op)
 }
@@ -110,7 +124,7 @@ func appendIDs(dst []byte, ids []PointID) []byte {
 
 // DecodeCommand reads what EncodeCommand wrote. Records and payloads share b.
 func DecodeCommand(b []byte) (Command, error) {
-	if len(b) < commandHeader || b[0] != commandVersion {
+	if len(b) < commandHeader || b[0] != commandVersion && b[0] != commandNonced {
 		return Command{}, Errorf(DataLoss, "command of %d bytes: unknown version or cut short", len(b))
 	}
 	d := decoder{b: b[2:]}
@@ -122,6 +136,11 @@ func DecodeCommand(b []byte) (Command, error) {
 	c.Key = string(d.take(int(d.u8())))
 	if c.Key != "" {
 		copy(c.Hash[:], d.take(len(c.Hash)))
+	}
+	if b[0] == commandNonced {
+		c.Nonce = string(d.take(int(d.u8())))
+		c.Claim = d.u64()
+		d.bad = d.bad || c.Nonce == ""
 	}
 	var err error
 	if c.Op, err = decodeOp(&d, opKind(b[1])); err != nil {
@@ -168,6 +187,8 @@ func decodeOp(d *decoder, kind opKind) (Op, error) {
 		return Purge{Max: decodeMax(d)}, nil
 	case opCheckDigest:
 		return CheckDigest{}, nil
+	case opOutboxDone:
+		return OutboxDone{Upto: d.u64()}, nil
 	}
 	return nil, Errorf(DataLoss, "command: unknown operation %d", kind)
 }

@@ -5,7 +5,7 @@ import "github.com/hivehub/waggle/tenant"
 // CommandTenant reads whose command an entry of the log holds without decoding
 // the rest, and "" when it holds none.
 func CommandTenant(data []byte) tenant.ID {
-	if len(data) <= commandHeader || data[0] != commandVersion {
+	if len(data) <= commandHeader || data[0] != commandVersion && data[0] != commandNonced {
 		return ""
 	}
 	name := data[commandHeader+1:]

@@ -58,7 +58,8 @@ const (
 	ReasonIdempotencyReused Reason = "IDEMPOTENCY_REUSED"
 	ReasonTooLarge          Reason = "PAYLOAD_TOO_LARGE"
 	ReasonTenantSuspended   Reason = "TENANT_SUSPENDED"
-	ReasonNotLeader         Reason = "NOT_LEADER" // Details["leader"], Details["version"]
+	ReasonNonceReplayed     Reason = "AUTH_NONCE_REPLAYED" // a signed request that came before
+	ReasonNotLeader         Reason = "NOT_LEADER"          // Details["leader"], Details["version"]
 )
 
 // Error is every error that may reach a caller. Message is for the caller;

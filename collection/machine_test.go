@@ -348,12 +348,20 @@ func TestDropTenantLeavesNothing(t *testing.T) {
 		s.do(t, command(ids[i], upsert(t, point(1, nil))))
 	}
 	other := s.do(t, Command{Tenant: "alic", Limits: unlimited, Key: "k", Op: CreateCollection{Name: "e", Config: testConfig()}})
+	signed := command(ids[0], ClearPayload{})
+	signed.Nonce = "n"
+	s.do(t, signed)
+	counted, _ := Usage(s, alice)
 	removed := 0
 	for a := (Answer{Existed: true}); a.Existed; removed += a.Affected {
 		a = s.do(t, command(0, DropTenant{Max: 3}))
 	}
-	if removed != 10 {
+	if removed != 16 { // 5 collections, as many records of them and idempotency keys, and a nonce
 		t.Fatalf("removed %d", removed)
+	}
+	erased, err := Erased(s, alice)
+	if want := (Erasure{Collections: 5, Points: 5, Bytes: counted.Bytes}); erased != want || err != nil || erased.Bytes == 0 {
+		t.Fatalf("erased %+v, %v, want %+v", erased, err, want)
 	}
 	for _, c := range ids {
 		for s.do(t, command(c, Purge{Max: 1})).Existed {
@@ -361,13 +369,13 @@ func TestDropTenantLeavesNothing(t *testing.T) {
 	}
 	want := newMemStore()
 	want.do(t, Command{Tenant: "alic", Limits: unlimited, Key: "k", Op: CreateCollection{Name: "e", Config: testConfig()}})
-	mark := map[int]int{int(BucketCounters): 1} // that the tenant is gone
+	mark := map[int]int{int(BucketCounters): 2} // that the tenant is gone, and what was erased
 	for b := range s.buckets {
-		if b != int(BucketCatalog) && len(s.buckets[b]) != len(want.buckets[b])+mark[b] {
+		if len(s.buckets[b]) != len(want.buckets[b])+mark[b] {
 			t.Errorf("bucket %d: %d rows, %d are the other tenant's", b, len(s.buckets[b]), len(want.buckets[b]))
 		}
 	}
-	_, err := s.try(t, command(0, CreateCollection{Name: "late", Config: testConfig()}))
+	_, err = s.try(t, command(0, CreateCollection{Name: "late", Config: testConfig()}))
 	wantError(t, err, NotFound, ReasonNone)
 	if err := Verify(s); err != nil {
 		t.Fatal(err)
@@ -383,14 +391,14 @@ func TestCorruptRowsAreDataLoss(t *testing.T) {
 		s := newMemStore()
 		c := s.create(t, "x")
 		cmd := command(c, upsert(t, point(1, Payload{"a": "b"})))
-		cmd.Key = "k"
+		cmd.Key, cmd.Nonce = "k", "n"
 		s.do(t, cmd)
 		return s, c
 	}
 	s, c := fresh()
 	for b := range s.buckets {
 		for key := range s.buckets[b] {
-			if b == int(BucketIdempotency) && key[0] == rowKeyTime || b == int(BucketCatalog) && key[0] == rowName {
+			if b == int(BucketIdempotency) && (key[0] == rowKeyTime || key[0] == rowNonceTime) || b == int(BucketCatalog) && key[0] == rowName {
 				continue // read only when it is due; and by name
 			}
 			s, _ := fresh()
@@ -399,6 +407,11 @@ func TestCorruptRowsAreDataLoss(t *testing.T) {
 			cmd.Key = "k"
 			if b != int(BucketIdempotency) {
 				cmd.Key = "other"
+			} else if key[0] == rowNonce {
+				cmd.Nonce = "n"
+			}
+			if b == int(BucketCatalog) && (key[0] == rowOutbox || key[0] == rowOutboxSum) {
+				cmd = Command{Op: OutboxDone{Upto: 1}}
 			}
 			if out := s.apply(encode(t, cmd)); CodeOf(out.Err) != DataLoss {
 				t.Errorf("bucket %d, key %x: %v", b, key, out.Err)

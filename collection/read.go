@@ -223,3 +223,13 @@ func decodeTrash(b []byte) (trashRow, error) {
 	}
 	return t, nil
 }
+
+// Outbox returns the oldest records that the hub has to be told, up to most of
+// them, and the sequence number of the last.
+func Outbox(r Reader, most int) (records []CollectionRecord, last uint64, err error) {
+	err = scanOutbox(r, func(sequence uint64, c CollectionRecord) bool {
+		records, last = append(records, c), sequence
+		return len(records) < most
+	})
+	return records, last, err
+}

@@ -3,6 +3,7 @@ package collection
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
 
 	"github.com/hivehub/waggle/tenant"
 )
@@ -70,7 +71,7 @@ func recount(r Reader, collection uint64) (counters, error) {
 func Verify(r Reader) error {
 	v := verifier{r: r, tenants: map[tenant.ID]TenantUsage{}, known: map[uint64]bool{}}
 	for _, step := range []func() error{
-		v.collections, v.names, v.tenantCounters, v.collectionCounters, v.strays, v.idempotency,
+		v.collections, v.names, v.tenantCounters, v.collectionCounters, v.strays, v.idempotency, v.outbox,
 	} {
 		if err := step(); err != nil {
 			return err
@@ -226,38 +227,84 @@ func (v *verifier) has(id uint64) bool {
 	return ok
 }
 
+// idempotency checks the keys and the nonces: each is in its order of time,
+// nothing else is, and the clock knows when the first one expires, or earlier.
 func (v *verifier) idempotency() error {
-	keys, values, err := v.rows(BucketIdempotency, rowKey)
+	keys, first, err := v.aged(rowKey, idempotencyMs, func(b []byte) (int64, error) {
+		q, err := decodeRequest(b)
+		return q.time, err
+	})
 	if err != nil {
 		return err
 	}
-	order, _, err := v.rows(BucketIdempotency, rowKeyTime)
+	nonces, firstNonce, err := v.aged(rowNonce, nonceMs, func(b []byte) (int64, error) {
+		n, err := decodeNonce(b)
+		return n.time, err
+	})
 	if err != nil {
 		return err
-	}
-	for i, key := range keys {
-		q, err := decodeRequest(values[i])
-		if err != nil {
-			return err
-		}
-		t, name, err := tenantOf(key)
-		if err != nil {
-			return err
-		}
-		k, err := v.r.Get(BucketIdempotency, sweepKey(q.time, t, name))
-		if err != nil {
-			return err
-		}
-		if k == nil {
-			return Errorf(DataLoss, "idempotency key %q is not in the order of time", name)
-		}
 	}
 	clock, err := readClock(v.r)
 	if err != nil {
 		return err
 	}
-	if len(keys) != len(order) || (clock.sweep == 0) != (len(keys) == 0) {
-		return Errorf(DataLoss, "%d idempotency keys, %d in the order of time, next sweep %d", len(keys), len(order), clock.sweep)
+	if keys+nonces > 0 && (clock.sweep == 0 || clock.sweep > min(first, firstNonce)) {
+		return Errorf(DataLoss, "%d idempotency keys and %d nonces, next sweep %d, the first expires at %d",
+			keys, nonces, clock.sweep, min(first, firstNonce))
 	}
 	return nil
+}
+
+// aged checks one kind of rows that expire, and returns how many there are and
+// when the first one does.
+func (v *verifier) aged(row byte, lifeMs int64, timeOf func([]byte) (int64, error)) (n int, first int64, err error) {
+	first = math.MaxInt64
+	keys, values, err := v.rows(BucketIdempotency, row)
+	if err != nil {
+		return 0, 0, err
+	}
+	order, _, err := v.rows(BucketIdempotency, row+1)
+	if err != nil {
+		return 0, 0, err
+	}
+	for i, key := range keys {
+		at, err := timeOf(values[i])
+		if err != nil {
+			return 0, 0, err
+		}
+		t, name, err := tenantOf(key)
+		if err != nil {
+			return 0, 0, err
+		}
+		k, err := v.r.Get(BucketIdempotency, sweepKey(row+1, at, t, name))
+		if err != nil {
+			return 0, 0, err
+		}
+		if k == nil {
+			return 0, 0, Errorf(DataLoss, "%q of kind %d is not in the order of time", name, row)
+		}
+		first = min(first, at+lifeMs)
+	}
+	if len(keys) != len(order) {
+		return 0, 0, Errorf(DataLoss, "%d rows of kind %d, %d in the order of time", len(keys), row, len(order))
+	}
+	return len(keys), first, nil
+}
+
+// outbox checks that the outbox's rows are as many as are counted, under
+// numbers that were given out.
+func (v *verifier) outbox() error {
+	sum, err := readOutboxSum(v.r)
+	if err != nil {
+		return err
+	}
+	rows, last := uint64(0), uint64(0)
+	err = scanOutbox(v.r, func(sequence uint64, _ CollectionRecord) bool {
+		rows, last = rows+1, sequence
+		return true
+	})
+	if err == nil && (rows != sum.rows || last > sum.last) {
+		err = Errorf(DataLoss, "outbox of %d rows up to %d, counted %d up to %d", rows, last, sum.rows, sum.last)
+	}
+	return err
 }

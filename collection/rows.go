@@ -15,13 +15,19 @@ import (
 //	  02, tenant, name         collection id (8)
 //	  03, collection id (8)    descriptor: version 1 (1), tenant, name (4 + n), configuration
 //	  04, collection id (8)    trash: version 1 (1), tenant, bucket (1), key to go on from
+//	  05, sequence (8)         outbox: version 1 (1), tenant, name (4 + n), collection id (8),
+//	                           created (8), deleted (8)
+//	  06                       outbox: last sequence (8), number of rows (8); none before the first
 //	BucketCounters
 //	  01, tenant               points (8), bytes (8), collections (8), 01 when the tenant is gone;
 //	                           none when all are 0
 //	  02, collection id (8)    points (8), bytes (8), changes (8)
+//	  03, tenant               of a tenant that is gone, what was erased: collections (8), points (8), bytes (8)
 //	BucketIdempotency
 //	  01, tenant, key          hash (32), time (8), operation (8), affected (4), collection (8), existed (1)
 //	  02, time (8), tenant, key  01
+//	  03, tenant, nonce        time (8), claim (8)
+//	  04, time (8), tenant, nonce  01
 //	BucketPoints
 //	  collection id (8), version (8)  record; the live points only
 //	BucketIDs
@@ -34,12 +40,17 @@ const (
 	rowName       byte = 2
 	rowDescriptor byte = 3
 	rowTrash      byte = 4
+	rowOutbox     byte = 5
+	rowOutboxSum  byte = 6
 
 	rowTenant     byte = 1
 	rowCollection byte = 2
+	rowErased     byte = 3
 
-	rowKey     byte = 1
-	rowKeyTime byte = 2
+	rowKey       byte = 1
+	rowKeyTime   byte = 2
+	rowNonce     byte = 3
+	rowNonceTime byte = 4
 
 	rowVersion = 1 // of every row that begins with a version
 )
@@ -91,9 +102,10 @@ func idKey(dst []byte, collection uint64, id PointID) []byte {
 	return id.AppendKey(binary.BigEndian.AppendUint64(dst, collection))
 }
 
-// sweepKey is the key of an idempotency key in its order of time.
-func sweepKey(time int64, t tenant.ID, key string) []byte {
-	k := binary.BigEndian.AppendUint64([]byte{rowKeyTime}, uint64(time))
+// sweepKey is the key of an idempotency key, or a nonce, in its order of time:
+// row is rowKeyTime or rowNonceTime.
+func sweepKey(row byte, time int64, t tenant.ID, key string) []byte {
+	k := binary.BigEndian.AppendUint64([]byte{row}, uint64(time))
 	return append(appendTenant(k, t), key...)
 }
 
@@ -132,7 +144,7 @@ func (s *slab) take(n int) []byte {
 type clock struct {
 	time  int64  // of the last entry: never goes back
 	next  uint64 // id of the next collection
-	sweep int64  // when the oldest idempotency key expires; 0: there is none
+	sweep int64  // when the first idempotency key or nonce expires; 0: there is none
 }
 
 func readClock(r Reader) (clock, error) {
