@@ -112,9 +112,22 @@ bench: ## what this machine reaches
 	@./scripts/bench.sh
 
 .PHONY: bench-index
-bench-index: ## the graph beside hnswlib: DATA=DIR (or gaussians) PEER=BINARY ROWS=N METRIC=l2|cos OUT=DIR
+bench-index: ## the graph beside hnswlib: DATA=DIR (or gaussians, wide) PEER=BINARY ROWS=N METRIC=l2|cos|l1 OUT=DIR
 	@go run ./index/bench -data "$(if $(filter file,$(origin DATA)),/usr/share/datasets/fashion-mnist,$(DATA))" \
-		-peer "$(PEER)" -rows "$(or $(ROWS),0)" -metric "$(or $(METRIC),l2)" -out "$(OUT)"
+		-peer "$(PEER)" -rows "$(or $(ROWS),0)" -metric "$(or $(METRIC),l2)" -out "$(OUT)" -rounds $(or $(ROUNDS),2)
+
+.PHONY: bench-growth
+bench-growth: ## the same at 10,000 and at 1,000,000 x 128: PEER=BINARY OUT=DIR
+	@go run ./index/bench -data wide -peer "$(PEER)" -rows 10000 -queries 10000 -out "$(OUT)/10k" -rounds 7
+	@go run ./index/bench -data wide -peer "$(PEER)" -rows 1000000 -queries 1000 -out "$(OUT)/1m" -rounds 2
+
+.PHONY: bench-scan
+bench-scan: ## a scan of codes, and the nearest as floats, beside an exact one
+	@go run ./index/bench -run scan -queries 10000
+
+.PHONY: bench-replace
+bench-replace: ## a graph of which half was replaced beside a new one: ROWS=N DATA=DIR (or gaussians, wide)
+	@go run ./index/bench -run replace -data "$(if $(filter file,$(origin DATA)),gaussians,$(DATA))" -rows "$(or $(ROWS),0)"
 
 $(TOOLS)/.built: tools.mod tools.sum
 	@echo 'building the linters (once, a few minutes)' >&2

@@ -49,11 +49,10 @@ func (m matrix) normalise() {
 // prepare puts base.fbin and query.fbin into the output directory, where both
 // sides read them, and removes the truth of other data.
 func prepare(c config) error {
-	base, queries, err := load(c.data)
+	base, queries, err := load(c)
 	if err != nil {
 		return err
 	}
-	base, queries = base.first(c.rows), queries.first(c.queries)
 	if err := os.MkdirAll(c.out, 0o755); err != nil {
 		return err
 	}
@@ -67,34 +66,31 @@ func prepare(c config) error {
 	return queries.write(filepath.Join(c.out, "query.fbin"))
 }
 
-func load(data string) (base, queries matrix, err error) {
-	if data == "gaussians" {
-		base, queries = gaussians()
-		return base, queries, nil
+// load reads or makes the vectors, as many as are asked for.
+func load(c config) (base, queries matrix, err error) {
+	switch c.data {
+	case "gaussians":
+		base, queries = gaussians(100_000, 256)
+	case "wide":
+		base, queries = gaussians(max(c.rows, 10_000), 128)
+	default:
+		read, files := readIDX, [2]string{"train-images-idx3-ubyte.gz", "t10k-images-idx3-ubyte.gz"}
+		if _, err := os.Stat(filepath.Join(c.data, "base.fbin")); err == nil {
+			read, files = readFbin, [2]string{"base.fbin", "query.fbin"}
+		}
+		if base, err = read(filepath.Join(c.data, files[0])); err == nil {
+			queries, err = read(filepath.Join(c.data, files[1]))
+		}
 	}
-	read, files := readIDX, [2]string{"train-images-idx3-ubyte.gz", "t10k-images-idx3-ubyte.gz"}
-	if _, err := os.Stat(filepath.Join(data, "base.fbin")); err == nil {
-		read, files = readFbin, [2]string{"base.fbin", "query.fbin"}
-	}
-	if base, err = read(filepath.Join(data, files[0])); err == nil {
-		queries, err = read(filepath.Join(data, files[1]))
-	}
-	return base, queries, err
+	return base.first(c.rows), queries.first(c.queries), err
 }
 
-// gaussians is data on which bytes lose: 100,000 vectors of 256 values around
-// 100 centres, in a random subspace of 32 dimensions.
-func gaussians() (base, queries matrix) {
-	const n, m, dim, inner, centres, seed = 100_000, 10_000, 256, 32, 100, 20_240_817
+// gaussians is data on which bytes lose: n vectors around 100 centres, in a
+// random subspace of 32 dimensions, and 10,000 queries.
+func gaussians(n, dim int) (base, queries matrix) {
+	const m, inner, centres, seed = 10_000, 32, 100, 20_240_817
 	r := rand.New(rand.NewPCG(seed, seed))
-	normal := func(n int) []float32 {
-		v := make([]float32, n)
-		for i := range v {
-			v[i] = float32(r.NormFloat64())
-		}
-		return v
-	}
-	axes, middles := normal(inner*dim), normal(centres*inner)
+	axes, middles := normal(r, inner*dim), normal(r, centres*inner)
 	draw := func(n int) matrix {
 		all := matrix{n, dim, make([]float32, n*dim)}
 		for i := range n {
@@ -110,6 +106,14 @@ func gaussians() (base, queries matrix) {
 		return all
 	}
 	return draw(n), draw(m)
+}
+
+func normal(r *rand.Rand, n int) []float32 {
+	v := make([]float32, n)
+	for i := range v {
+		v[i] = float32(r.NormFloat64())
+	}
+	return v
 }
 
 func readIDX(path string) (matrix, error) {

@@ -6,13 +6,17 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/hivehub/waggle/index"
 	"github.com/hivehub/waggle/index/distance"
-	"github.com/hivehub/waggle/index/flat"
 	"github.com/hivehub/waggle/index/hnsw"
 )
 
@@ -27,9 +31,8 @@ func ours(c config) error {
 		return err
 	}
 	queries = queries.first(c.queries)
-	metric := index.L2
-	if c.metric == "cos" {
-		metric = index.Cosine
+	metric := metrics[c.metric]
+	if metric == index.Cosine {
 		base.normalise()
 		queries.normalise()
 	}
@@ -37,32 +40,62 @@ func ours(c config) error {
 	if err != nil {
 		return err
 	}
-	start := time.Now()
-	x := hnsw.New(base.dim, metric, hnsw.Options{M: links, EfConstruction: efConstruction})
-	if err := add(x, base); err != nil {
+	before, used, start := resident(), cpuTime(), time.Now()
+	x, err := graphOf(base, metric, hnsw.Options{Floats: c.floats})
+	if err != nil {
 		return err
 	}
-	each(2, 2, func(int) {
-		for x.Build(256) > 0 {
-		}
-	})
-	seconds := time.Since(start).Seconds()
-	fmt.Printf("waggle metric=%s kernels=%s n=%d d=%d M=%d efc=%d build_threads=2 build_s=%.2f inserts_per_s=%.0f index_mb=%.0f\n",
-		c.metric, distance.Kernels(), base.n, base.dim, links, efConstruction, seconds, float64(base.n)/seconds, float64(x.Bytes())/(1<<20))
+	seconds, used := time.Since(start).Seconds(), cpuTime()-used
+	fmt.Printf("waggle metric=%s kernels=%s n=%d d=%d M=%d efc=%d build_threads=2 build_s=%.2f build_cpu_s=%.2f inserts_per_s=%.0f index_mb=%.1f own_mb=%.1f\n",
+		c.metric, distance.Kernels(), base.n, base.dim, links, efConstruction, seconds, used, float64(base.n)/seconds,
+		resident()-before, float64(x.Bytes())/(1<<20))
 	v := x.View()
 	defer v.Release()
 	for _, ef := range widths {
-		var qps [3]float64
 		found := make([]uint32, queries.n*neighbours)
-		for threads := 1; threads <= 2; threads++ {
-			qps[threads] = search(v, queries, ef, threads, found)
-		}
-		fmt.Printf("ef=%-4d recall=%.4f qps1=%.0f qps2=%.0f\n", ef, recall(found, truth), qps[1], qps[2])
+		one := search(v, queries, ef, 1, found)
+		two := search(v, queries, ef, 2, found)
+		fmt.Printf("ef=%-4d recall=%.4f qps1=%.0f qps2=%.0f cpu1=%.0f\n", ef, recall(found, truth), one.qps, two.qps, one.cpu)
 		if err := writeIDs(filepath.Join(c.out, fmt.Sprintf("waggle.%s.ef%d.ibin", c.metric, ef)), found); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+var metrics = map[string]index.Metric{"l2": index.L2, "cos": index.Cosine, "l1": index.L1}
+
+// graphOf builds a graph of vectors, on two threads.
+func graphOf(base matrix, metric index.Metric, o hnsw.Options) (*hnsw.Index, error) {
+	o.M, o.EfConstruction = links, efConstruction
+	x := hnsw.New(base.dim, metric, o)
+	if err := add(x, base); err != nil {
+		return nil, err
+	}
+	build(x)
+	return x, nil
+}
+
+// build moves all that waits into the graph, on two threads.
+func build(x *hnsw.Index) {
+	each(2, 2, func(int) {
+		for x.Build(256) > 0 {
+		}
+	})
+}
+
+// resident is the memory of this process, in MB, without what the collector
+// would free.
+func resident() float64 {
+	debug.FreeOSMemory()
+	status, _ := os.ReadFile("/proc/self/status")
+	for line := range strings.Lines(string(status)) {
+		if f := strings.Fields(line); len(f) > 1 && f[0] == "VmRSS:" {
+			kb, _ := strconv.ParseFloat(f[1], 64)
+			return kb / 1024
+		}
+	}
+	return 0
 }
 
 func add(x index.Index, base matrix) error {
@@ -89,8 +122,21 @@ func each(n, goroutines int, f func(i int)) {
 	all.Wait()
 }
 
-func search(v index.View, queries matrix, ef, threads int, found []uint32) (qps float64) {
-	start := time.Now()
+// speed is queries a second, and a second of CPU time, which other processes
+// on the machine disturb less.
+type speed struct{ qps, cpu float64 }
+
+// cpuTime is what this process has used, in seconds.
+func cpuTime() float64 {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &t); err != nil {
+		panic(fmt.Sprintf("BUG: the process's clock: %v", err))
+	}
+	return float64(t.Nano()) / 1e9
+}
+
+func search(v index.View, queries matrix, ef, threads int, found []uint32) speed {
+	start, used := time.Now(), cpuTime()
 	var next atomic.Int64
 	var all sync.WaitGroup
 	for range threads {
@@ -106,7 +152,8 @@ func search(v index.View, queries matrix, ef, threads int, found []uint32) (qps 
 		})
 	}
 	all.Wait()
-	return float64(queries.n) / time.Since(start).Seconds()
+	n := float64(queries.n)
+	return speed{n / time.Since(start).Seconds(), n / (cpuTime() - used)}
 }
 
 // groundTruth reads what the peer, or an earlier turn, left, or finds it.
@@ -121,18 +168,10 @@ func groundTruth(c config, metric index.Metric, base, queries matrix) ([]uint32,
 		}
 		return truth, binary.Read(f, binary.LittleEndian, truth)
 	}
-	x := flat.New(base.dim, metric)
-	if err := add(x, base); err != nil {
+	truth, err := exact(base, queries, metric)
+	if err != nil {
 		return nil, err
 	}
-	v := x.View()
-	defer v.Release()
-	each(queries.n, 2, func(i int) {
-		hits, _ := v.Search(context.Background(), &index.Query{Vector: queries.row(i), K: neighbours}, nil)
-		for k, h := range hits {
-			truth[i*neighbours+k] = uint32(h.Label)
-		}
-	})
 	return truth, writeIDs(path, truth)
 }
 
