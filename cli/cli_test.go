@@ -39,7 +39,7 @@ func api(t *testing.T) string {
 		`{"tenant_id":"t_1","name":"acme","plan":"pro","status":"deleting","created_at":1700000001000}]}`, "")
 	answer("DELETE /api/v1/tenants/t_1", 200, `{"tenant_id":"t_1","status":"deleting"}`, "")
 	answer("DELETE /api/v1/tenants/t_2", 404, `{"error":"there is no tenant t_2","code":"NOT_FOUND"}`, "")
-	answer("POST /api/v1/access-keys", 201, `{"key_id":"k_1","key":"hh_live_secret","permission":"READ_WRITE","tenant_id":"t_1"}`, `{"permission":"READ_WRITE","tenant_id":"t_1"}`)
+	answer("POST /api/v1/access-keys", 201, `{"key_id":"k_1","key":"hh_live_secret","permission":"READ_WRITE","tenant_id":"t_1"}`, `{"tenant_id":"t_1","permission":"READ_WRITE"}`)
 	answer("GET /api/v1/access-keys", 200, `{"access_keys":[{"key_id":"k_0","prefix":"hh_live_abcd","tenant_id":"","operator":true,"created_at":1700000000000},`+
 		`{"key_id":"k_1","prefix":"hh_live_efgh","tenant_id":"t_1","permission":"MCP","created_at":1700000000000,"revoked_at":1700000001000}]}`, "")
 	answer("DELETE /api/v1/access-keys/k_1", 200, `{}`, "")
@@ -70,24 +70,24 @@ func TestCommands(t *testing.T) {
 		},
 		{
 			"tenants list",
-			`{"tenants":[{"tenant_id":"default","name":"default","plan":"enterprise","status":"active","created_at":1700000000000},` +
-				`{"tenant_id":"t_1","name":"acme","plan":"pro","status":"deleting","created_at":1700000001000}]}`,
+			`{"tenants":[{"tenant_id":"default","name":"default","plan":"enterprise","status":"active","partition":0,"created_at":1700000000000},` +
+				`{"tenant_id":"t_1","name":"acme","plan":"pro","status":"deleting","partition":0,"created_at":1700000001000}]}`,
 			"TENANT   NAME     PLAN        STATUS    CREATED\n" +
 				"default  default  enterprise  active    2023-11-14T22:13:20Z\n" +
 				"t_1      acme     pro         deleting  2023-11-14T22:13:21Z",
 		},
-		{"tenants delete t_1", `{"tenant_id":"t_1","status":"deleting"}`, "tenant t_1 deleted"},
+		{"tenants delete t_1 --yes", `{"tenant_id":"t_1","status":"deleting"}`, "tenant t_1 deleted"},
 		{
 			"keys create --tenant t_1 --permission READ_WRITE", `{"key_id":"k_1","key":"hh_live_secret"}`,
 			"ID   PERMISSION  KEY\nk_1  READ_WRITE  hh_live_secret",
 		},
 		{
 			"keys list",
-			`{"keys":[{"key_id":"k_0","prefix":"hh_live_abcd","tenant_id":"","permission":"","operator":true,"created_at":1700000000000},` +
-				`{"key_id":"k_1","prefix":"hh_live_efgh","tenant_id":"t_1","permission":"MCP","created_at":1700000000000,"revoked_at":1700000001000}]}`,
-			"ID   TENANT  PERMISSION  KEY              CREATED               REVOKED\n" +
-				"k_0  -       OPERATOR    hh_live_abcd...  2023-11-14T22:13:20Z  -\n" +
-				"k_1  t_1     MCP         hh_live_efgh...  2023-11-14T22:13:20Z  2023-11-14T22:13:21Z",
+			`{"keys":[{"key_id":"k_0","prefix":"hh_live_abcd","tenant_id":"","kind":"","permission":"","operator":true,"collections":null,"allowed_ips":null,"created_at":1700000000000},` +
+				`{"key_id":"k_1","prefix":"hh_live_efgh","tenant_id":"t_1","kind":"","permission":"MCP","collections":null,"allowed_ips":null,"created_at":1700000000000,"revoked_at":1700000001000}]}`,
+			"ID   TENANT  PERMISSION  KEY              CREATED               EXPIRES  REVOKED\n" +
+				"k_0  -       OPERATOR    hh_live_abcd...  2023-11-14T22:13:20Z  -        -\n" +
+				"k_1  t_1     MCP         hh_live_efgh...  2023-11-14T22:13:20Z  -        2023-11-14T22:13:21Z",
 		},
 		{"keys revoke k_1", `{"key_id":"k_1","revoked":true}`, "key k_1 revoked"},
 	} {
@@ -105,12 +105,12 @@ func TestFailures(t *testing.T) {
 	t.Setenv("WAGGLE_URL", url)
 	t.Setenv("WAGGLE_OPERATOR_KEY", operatorKey)
 	for args, want := range map[string]string{
-		"tenants delete t_2":                            "waggle: there is no tenant t_2 (NOT_FOUND, HTTP 404)\n",
-		"tenants list --operator-key x":                 "waggle: the access key is not valid (AUTH_INVALID_KEY, HTTP 401)\n",
+		"tenants delete t_2 --yes":                      "waggle: there is no tenant t_2 (NOT_FOUND, HTTP 404)\n",
+		"tenants list --operator-key x":                 "waggle: the access key is not valid (AUTH_INVALID_KEY, HTTP 401); it has to be the operator key of this cluster\n",
 		"tenants list --url 127.0.0.1:1":                "waggle: URL \"127.0.0.1:1\" is not of the form http://HOST:PORT\n",
 		"tenants create":                                "waggle: accepts 1 arg(s), received 0\n",
 		"tenants lst":                                   "waggle: unknown command \"lst\" for \"waggle tenants\"\n",
-		"keys create":                                   "waggle: required flag(s) \"tenant\" not set\n",
+		"keys create":                                   "waggle: whose key? give --tenant (waggle tenants list shows the ids)\n",
 		"keys list --tenat x":                           "waggle: unknown flag: --tenat\n",
 		"tenants list --url http://127.0.0.1:1/ --json": "waggle: Get \"http://127.0.0.1:1/api/v1/tenants\": dial tcp 127.0.0.1:1: connect: connection refused\n",
 	} {
@@ -119,7 +119,7 @@ func TestFailures(t *testing.T) {
 		}
 	}
 	t.Setenv("WAGGLE_OPERATOR_KEY", "")
-	if code, _, errs := waggle(t, "keys", "list"); code != 1 || errs != "waggle: no operator key: set WAGGLE_OPERATOR_KEY or give --operator-key\n" {
+	if code, _, errs := waggle(t, "keys", "list"); code != 1 || errs != "waggle: no operator key: set WAGGLE_OPERATOR_KEY or give --operator-key-file\n" {
 		t.Errorf("without a key: exit %d, %q", code, errs)
 	}
 	// Flags are stronger than the environment.

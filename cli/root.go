@@ -33,7 +33,7 @@ func NewRoot(serve *cobra.Command, cluster ...*cobra.Command) *cobra.Command {
 		// Cobra's are several lines; an error is one.
 		DisableSuggestions: true,
 	}
-	root.AddCommand(serve, newTenants(), newKeys(), newCluster(cluster...), newDemo(), newDemoCluster(), newVersion())
+	root.AddCommand(serve, newTenants(), newPlans(), newKeys(), newQuota(), newAudit(), newCluster(cluster...), newDemo(), newDemoCluster(), newVersion())
 	return root
 }
 
@@ -60,6 +60,7 @@ func Run(ctx context.Context, root *cobra.Command) int {
 type session struct {
 	url  string
 	key  string
+	file string // holds the key
 	json bool
 }
 
@@ -68,18 +69,54 @@ func (s *session) bind(cmd *cobra.Command) {
 	f := cmd.PersistentFlags()
 	f.StringVar(&s.url, "url", "", "Waggle's address (default $WAGGLE_URL, or "+defaultURL+")")
 	f.StringVar(&s.key, "operator-key", "", "operator key (default $WAGGLE_OPERATOR_KEY)")
+	f.StringVar(&s.file, "operator-key-file", "", "file with the operator key (default $WAGGLE_OPERATOR_KEY_FILE)")
 	f.BoolVar(&s.json, "json", false, "print JSON")
 }
 
 // client opens the session. A key on the command line can be read by every
-// user of the machine, so the environment is the usual way.
+// user of the machine, so the environment or a file is the usual way.
 func (s *session) client() (*client.Client, error) {
 	url := firstOf(s.url, os.Getenv("WAGGLE_URL"), defaultURL)
-	key := firstOf(s.key, os.Getenv("WAGGLE_OPERATOR_KEY"))
-	if key == "" {
-		return nil, errors.New("no operator key: set WAGGLE_OPERATOR_KEY or give --operator-key")
+	key, err := s.operatorKey()
+	if err != nil {
+		return nil, err
 	}
 	return client.New(client.Options{URL: url, Key: key})
+}
+
+// keyFileMax is more than a file with a key is long.
+const keyFileMax = 4096
+
+// operatorKey returns the key: flags are stronger than the environment.
+func (s *session) operatorKey() (string, error) {
+	if s.key != "" {
+		return s.key, nil
+	}
+	env := os.Getenv("WAGGLE_OPERATOR_KEY")
+	if s.file == "" && env != "" {
+		return env, nil
+	}
+	path := firstOf(s.file, os.Getenv("WAGGLE_OPERATOR_KEY_FILE"))
+	if path == "" {
+		return "", errors.New("no operator key: set WAGGLE_OPERATOR_KEY or give --operator-key-file")
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("operator key: %w", err)
+	}
+	defer func() { _ = f.Close() }() // it is only read
+	text, err := io.ReadAll(io.LimitReader(f, keyFileMax))
+	if err != nil {
+		return "", fmt.Errorf("operator key: %w", err)
+	}
+	// The key alone, or the file first-keys as it is.
+	for line := range strings.Lines(string(text)) {
+		words := strings.Fields(line)
+		if len(words) == 1 || len(words) == 2 && words[0] == "operator" {
+			return words[len(words)-1], nil
+		}
+	}
+	return "", fmt.Errorf("operator key: %s holds none: neither a key alone nor a line \"operator KEY\"", path)
 }
 
 // print writes object as JSON, or what text writes.

@@ -82,8 +82,8 @@ func TestMethods(t *testing.T) {
 		},
 		{
 			"CreateKey",
-			func(ctx context.Context, c *Client) (any, error) { return c.CreateKey(ctx, "t", "MCP") },
-			call{"POST", "/api/v1/access-keys", `{"permission":"MCP","tenant_id":"t"}`, ""},
+			func(ctx context.Context, c *Client) (any, error) { return c.CreateKey(ctx, NewKey{TenantID: "t", Permission: "MCP"}) },
+			call{"POST", "/api/v1/access-keys", `{"tenant_id":"t","permission":"MCP"}`, ""},
 			`{"key_id":"k","key":"hh_live_x","permission":"MCP"}`,
 			Key{ID: "k", Key: "hh_live_x", Permission: "MCP"},
 		},

@@ -2,7 +2,9 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"net/url"
+	"strconv"
 )
 
 // Tenant is a tenant as the operator sees it.
@@ -11,64 +13,197 @@ type Tenant struct {
 	Name      string `json:"name"`
 	Plan      string `json:"plan"`
 	Status    string `json:"status"`     // active, suspended, deleting
+	Partition uint32 `json:"partition"`  // the raft group that holds its data
 	CreatedAt int64  `json:"created_at"` // unix ms
 }
 
-// Key is an access key as the operator sees it.
-type Key struct {
-	ID         string `json:"key_id"`
-	Key        string `json:"key,omitempty"` // the key itself, only in the answer of CreateKey
-	Prefix     string `json:"prefix"`        // its first characters
-	TenantID   string `json:"tenant_id"`     // "" for an operator key
-	Permission string `json:"permission"`    // ADMIN, READ_WRITE, READ_ONLY, MCP; "" for an operator key
-	Operator   bool   `json:"operator,omitempty"`
-	CreatedAt  int64  `json:"created_at"`           // unix ms
-	RevokedAt  int64  `json:"revoked_at,omitempty"` // unix ms, 0 while the key is good
-}
-
-// CreateTenant makes a tenant on a plan: free, pro or enterprise.
+// CreateTenant makes a tenant on a plan, such as free, pro or enterprise.
 func (c *Client) CreateTenant(ctx context.Context, name, plan string) (Tenant, error) {
 	var t Tenant
 	err := c.call(ctx, "POST", "/api/v1/tenants", map[string]string{"name": name, "plan": plan}, &t)
 	return t, err
 }
 
+// GetTenant returns a tenant. One that is being deleted is there until its data
+// is gone.
+func (c *Client) GetTenant(ctx context.Context, id string) (Tenant, error) {
+	var t Tenant
+	err := c.call(ctx, "GET", tenantPath(id), nil, &t)
+	return t, err
+}
+
 // ListTenants returns every tenant, oldest first.
 func (c *Client) ListTenants(ctx context.Context) ([]Tenant, error) {
-	var answer struct{ Tenants []Tenant }
-	err := c.call(ctx, "GET", "/api/v1/tenants", nil, &answer)
-	return answer.Tenants, err
+	all := []Tenant{}
+	err := c.pages(ctx, "/api/v1/tenants", url.Values{}, func(answer []byte) error {
+		var page struct{ Tenants []Tenant }
+		err := json.Unmarshal(answer, &page)
+		all = append(all, page.Tenants...)
+		return err
+	})
+	return all, err
+}
+
+// SuspendTenant stops serving a tenant. Nothing of it is deleted.
+func (c *Client) SuspendTenant(ctx context.Context, id string) (Tenant, error) {
+	return c.patchTenant(ctx, id, map[string]string{"status": "suspended"})
+}
+
+// ResumeTenant serves a suspended tenant again.
+func (c *Client) ResumeTenant(ctx context.Context, id string) (Tenant, error) {
+	return c.patchTenant(ctx, id, map[string]string{"status": "active"})
+}
+
+// SetTenantPlan puts a tenant on another plan, from its next write on. What it
+// has stays, even when it is more than the plan allows.
+func (c *Client) SetTenantPlan(ctx context.Context, id, plan string) (Tenant, error) {
+	return c.patchTenant(ctx, id, map[string]string{"plan": plan})
+}
+
+func (c *Client) patchTenant(ctx context.Context, id string, change map[string]string) (Tenant, error) {
+	var t Tenant
+	err := c.call(ctx, "PATCH", tenantPath(id), change, &t)
+	return t, err
 }
 
 // DeleteTenant deletes a tenant and all it has. When it returns, nobody can
 // read any of it; the bytes go in the background.
 func (c *Client) DeleteTenant(ctx context.Context, id string) error {
-	return c.call(ctx, "DELETE", "/api/v1/tenants/"+url.PathEscape(id), nil, nil)
+	return c.call(ctx, "DELETE", tenantPath(id), nil, nil)
 }
 
-// CreateKey makes a key of a tenant. Its Key cannot be asked for again.
-func (c *Client) CreateKey(ctx context.Context, tenantID, permission string) (Key, error) {
-	var k Key
-	in := map[string]string{"tenant_id": tenantID, "permission": permission}
-	err := c.call(ctx, "POST", "/api/v1/access-keys", in, &k)
-	return k, err
+// Erasure returns the certificate of what a tenant's deletion erased, as the
+// server signed it. The error has status 404 for a tenant that was never
+// deleted, 412 for one whose data is still going.
+func (c *Client) Erasure(ctx context.Context, id string) (json.RawMessage, error) {
+	var certificate json.RawMessage
+	err := c.call(ctx, "GET", tenantPath(id)+"/erasure", nil, &certificate)
+	return certificate, err
 }
 
-// ListKeys returns the keys of a tenant, revoked ones too, oldest first; with
-// "" every key there is.
-func (c *Client) ListKeys(ctx context.Context, tenantID string) ([]Key, error) {
-	path := "/api/v1/access-keys"
-	if tenantID != "" {
-		path += "?tenant_id=" + url.QueryEscape(tenantID)
+func tenantPath(id string) string { return "/api/v1/tenants/" + url.PathEscape(id) }
+
+// Rates are how many requests are allowed; -1 is no limit.
+type Rates struct {
+	PerMinute int64 `json:"requests_per_minute"`
+	PerHour   int64 `json:"requests_per_hour"`
+	PerDay    int64 `json:"requests_per_day"`
+}
+
+// Plan is a named set of limits; -1 is no limit, 0 allows nothing.
+type Plan struct {
+	Name         string `json:"name"`
+	StorageBytes int64  `json:"storage_bytes"`
+	Vectors      int64  `json:"vector_count"`
+	Collections  int64  `json:"collection_count"`
+	Rates
+	Version uint64 `json:"version,omitempty"` // larger after every change
+}
+
+// ListPlans returns the plans, by name.
+func (c *Client) ListPlans(ctx context.Context) ([]Plan, error) {
+	var answer struct{ Plans []Plan }
+	err := c.call(ctx, "GET", "/api/v1/plans", nil, &answer)
+	return answer.Plans, err
+}
+
+// GetPlan returns a plan.
+func (c *Client) GetPlan(ctx context.Context, name string) (Plan, error) {
+	var p Plan
+	err := c.call(ctx, "GET", "/api/v1/plans/"+url.PathEscape(name), nil, &p)
+	return p, err
+}
+
+// PutPlan makes a plan, or gives the one of that name other limits: its tenants
+// have them from their next write on.
+func (c *Client) PutPlan(ctx context.Context, p Plan) (Plan, error) {
+	var stored Plan
+	err := c.call(ctx, "PUT", "/api/v1/plans/"+url.PathEscape(p.Name), p, &stored)
+	return stored, err
+}
+
+// DeletePlan deletes a plan that no tenant has.
+func (c *Client) DeletePlan(ctx context.Context, name string) error {
+	return c.call(ctx, "DELETE", "/api/v1/plans/"+url.PathEscape(name), nil, nil)
+}
+
+// Usage is what a tenant has stored.
+type Usage struct {
+	StorageBytes uint64 `json:"storage_bytes"`
+	Vectors      uint64 `json:"vector_count"`
+	Collections  uint64 `json:"collection_count"`
+}
+
+// Quota is what a tenant may use, and what it uses. The limits are -1 where
+// there is none.
+type Quota struct {
+	TenantID     string `json:"tenant_id"`
+	Plan         string `json:"plan"`
+	Version      uint64 `json:"version"`
+	StorageBytes int64  `json:"storage_bytes"`
+	Vectors      int64  `json:"vector_count"`
+	Collections  int64  `json:"collection_count"`
+	Rates
+	Usage Usage `json:"usage"`
+}
+
+// TenantQuota returns the quota of a tenant, for the operator.
+func (c *Client) TenantQuota(ctx context.Context, id string) (Quota, error) {
+	var q Quota
+	err := c.call(ctx, "GET", "/api/internal/vectorizer/user/"+url.PathEscape(id)+"/quota", nil, &q)
+	return q, err
+}
+
+// AuditEntry is one administrative act, or failures to get in.
+type AuditEntry struct {
+	ID        string `json:"id"`
+	Time      int64  `json:"time"`      // unix ms
+	TenantID  string `json:"tenant_id"` // "" for what concerns no tenant
+	Actor     string `json:"actor"`     // id of the key, service:NAME, operator, system
+	Address   string `json:"address"`   // of the client
+	RequestID string `json:"request_id"`
+	Action    string `json:"action"` // such as key.created
+	Target    string `json:"target"` // what it was done to
+	Outcome   string `json:"outcome"`
+	Detail    string `json:"detail"`
+}
+
+// AuditQuery selects entries; what is zero selects all.
+type AuditQuery struct {
+	TenantID string
+	Action   string
+	Since    int64 // unix ms
+	Until    int64 // unix ms
+	Limit    int   // entries at most; 0: 100
+}
+
+// ListAudit returns what the audit log has about the cluster, newest first.
+func (c *Client) ListAudit(ctx context.Context, q AuditQuery) ([]AuditEntry, error) {
+	v := url.Values{}
+	for name, value := range map[string]string{"tenant_id": q.TenantID, "action": q.Action} {
+		if value != "" {
+			v.Set(name, value)
+		}
 	}
-	var answer struct {
-		Keys []Key `json:"access_keys"`
+	for name, ms := range map[string]int64{"since": q.Since, "until": q.Until} {
+		if ms != 0 {
+			v.Set(name, strconv.FormatInt(ms, 10))
+		}
 	}
-	err := c.call(ctx, "GET", path, nil, &answer)
-	return answer.Keys, err
-}
-
-// RevokeKey ends a key for good.
-func (c *Client) RevokeKey(ctx context.Context, id string) error {
-	return c.call(ctx, "DELETE", "/api/v1/access-keys/"+url.PathEscape(id), nil, nil)
+	left := q.Limit
+	if left <= 0 {
+		left = 100
+	}
+	v.Set("limit", strconv.Itoa(min(left, pageMax)))
+	all := []AuditEntry{}
+	err := c.pages(ctx, "/api/v1/audit", v, func(answer []byte) error {
+		var page struct{ Entries []AuditEntry }
+		err := json.Unmarshal(answer, &page)
+		all = append(all, page.Entries...)
+		if err == nil && len(all) >= left {
+			all, err = all[:left], errEnough
+		}
+		return err
+	})
+	return all, err
 }

@@ -73,7 +73,7 @@ func TestCommandLine(t *testing.T) {
 	if len(keys.Keys) != 1 || keys.Keys[0]["key_id"] != key.ID || keys.Keys[0]["permission"] != "READ_WRITE" || keys.Keys[0]["prefix"] != key.Key[:12] {
 		t.Errorf("keys list: %s", raw)
 	}
-	match("keys list", do("keys", "list"), `(?s)ID +TENANT +PERMISSION +KEY +CREATED +REVOKED\n.*`+key.ID+` +`+tenant.ID+` +READ_WRITE +`+key.Key[:12]+`\.\.\. .*`)
+	match("keys list", do("keys", "list"), `(?s)ID +TENANT +PERMISSION +KEY +CREATED +EXPIRES +REVOKED\n.*`+key.ID+` +`+tenant.ID+` +READ_WRITE +`+key.Key[:12]+`\.\.\. .*`)
 	if strings.Contains(raw, key.Key) {
 		t.Error("a list shows a key")
 	}
@@ -81,23 +81,23 @@ func TestCommandLine(t *testing.T) {
 	if a := acme.call("GET", "/collections", nil); a.status != 401 {
 		t.Errorf("a revoked key: %d %s", a.status, a.body)
 	}
-	match("tenants delete", do("tenants", "delete", tenant.ID, "--json"), `\{"tenant_id":"`+tenant.ID+`","status":"deleting"\}\n`)
+	match("tenants delete", do("tenants", "delete", tenant.ID, "--yes", "--json"), `\{"tenant_id":"`+tenant.ID+`","status":"deleting"\}\n`)
 
 	for args, want := range map[string]string{
 		"tenants create x --plan gold":                `.*plan "gold".*HTTP 400\)`,
-		"tenants delete t_aaaaaaaaaaaa":               `.*no tenant.*NOT_FOUND, HTTP 404\)|there is no such tenant.*`,
+		"tenants delete t_aaaaaaaaaaaa --yes":         `.*no tenant.*NOT_FOUND, HTTP 404\)|there is no such tenant.*`,
 		"keys create --tenant t_aaaaaaaaaaaa":         `.*NOT_FOUND, HTTP 404\)`,
 		"keys create --tenant default --permission X": `.*HTTP 400\)`,
-		"keys create":                              `required flag\(s\) "tenant" not set`,
+		"keys create":                              `whose key\? give --tenant .*`,
 		"keys revoke k_aaaaaaaaaaaaaaaa":           `.*NOT_FOUND, HTTP 404\)`,
 		"tenants list --url http://127.0.0.1:1":    `.*connection refused`,
 		"tenants list --operator-key " + tenantKey: `.*operator key \(FORBIDDEN, HTTP 403\)`,
-		"tenants list --operator-key hh_live_x":    `.*AUTH_INVALID_FORMAT, HTTP 401\)`,
+		"tenants list --operator-key hh_live_x":    `.*AUTH_INVALID_FORMAT, HTTP 401\); .*`,
 		"tenants lst":                              `unknown command "lst" for "waggle tenants"`,
 	} {
 		match(args, refused(t, env, strings.Fields(args)...), want)
 	}
-	match("no key", refused(t, env[:1], "tenants", "list"), `no operator key: set WAGGLE_OPERATOR_KEY or give --operator-key`)
+	match("no key", refused(t, env[:1], "tenants", "list"), `no operator key: set WAGGLE_OPERATOR_KEY or give --operator-key-file`)
 }
 
 func TestVersionAndCompletion(t *testing.T) {
