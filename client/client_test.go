@@ -82,7 +82,9 @@ func TestMethods(t *testing.T) {
 		},
 		{
 			"CreateKey",
-			func(ctx context.Context, c *Client) (any, error) { return c.CreateKey(ctx, NewKey{TenantID: "t", Permission: "MCP"}) },
+			func(ctx context.Context, c *Client) (any, error) {
+				return c.CreateKey(ctx, NewKey{TenantID: "t", Permission: "MCP"})
+			},
 			call{"POST", "/api/v1/access-keys", `{"tenant_id":"t","permission":"MCP"}`, ""},
 			`{"key_id":"k","key":"hh_live_x","permission":"MCP"}`,
 			Key{ID: "k", Key: "hh_live_x", Permission: "MCP"},

@@ -29,48 +29,62 @@ func TestOperatorMethods(t *testing.T) {
 		{
 			"GetTenant",
 			func(ctx context.Context, c *Client) (any, error) { return c.GetTenant(ctx, "a/b") },
-			call{"GET", "/api/v1/tenants/a%2Fb", "", ""}, `{"tenant_id":"t","partition":7}`, Tenant{ID: "t", Partition: 7},
+			call{"GET", "/api/v1/tenants/a%2Fb", "", ""},
+			`{"tenant_id":"t","partition":7}`,
+			Tenant{ID: "t", Partition: 7},
 		},
 		{
 			"SuspendTenant",
 			func(ctx context.Context, c *Client) (any, error) { return c.SuspendTenant(ctx, "t") },
-			call{"PATCH", "/api/v1/tenants/t", `{"status":"suspended"}`, ""}, `{"status":"suspended"}`, Tenant{Status: "suspended"},
+			call{"PATCH", "/api/v1/tenants/t", `{"status":"suspended"}`, ""},
+			`{"status":"suspended"}`,
+			Tenant{Status: "suspended"},
 		},
 		{
 			"ResumeTenant",
 			func(ctx context.Context, c *Client) (any, error) { return c.ResumeTenant(ctx, "t") },
-			call{"PATCH", "/api/v1/tenants/t", `{"status":"active"}`, ""}, `{"status":"active"}`, Tenant{Status: "active"},
+			call{"PATCH", "/api/v1/tenants/t", `{"status":"active"}`, ""},
+			`{"status":"active"}`,
+			Tenant{Status: "active"},
 		},
 		{
 			"SetTenantPlan",
 			func(ctx context.Context, c *Client) (any, error) { return c.SetTenantPlan(ctx, "t", "p") },
-			call{"PATCH", "/api/v1/tenants/t", `{"plan":"p"}`, ""}, `{"plan":"p"}`, Tenant{Plan: "p"},
+			call{"PATCH", "/api/v1/tenants/t", `{"plan":"p"}`, ""},
+			`{"plan":"p"}`,
+			Tenant{Plan: "p"},
 		},
 		{
 			"Erasure",
 			func(ctx context.Context, c *Client) (any, error) { return c.Erasure(ctx, "t") },
-			call{"GET", "/api/v1/tenants/t/erasure", "", ""}, `{"document":{"points":18446744073709551615}}`,
+			call{"GET", "/api/v1/tenants/t/erasure", "", ""},
+			`{"document":{"points":18446744073709551615}}`,
 			json.RawMessage(`{"document":{"points":18446744073709551615}}`),
 		},
 		{
 			"ListPlans",
 			func(ctx context.Context, c *Client) (any, error) { return c.ListPlans(ctx) },
-			call{"GET", "/api/v1/plans", "", ""}, `{"plans":[` + planJSON + `]}`, []Plan{plan},
+			call{"GET", "/api/v1/plans", "", ""},
+			`{"plans":[` + planJSON + `]}`,
+			[]Plan{plan},
 		},
 		{
 			"GetPlan",
 			func(ctx context.Context, c *Client) (any, error) { return c.GetPlan(ctx, "p") },
-			call{"GET", "/api/v1/plans/p", "", ""}, planJSON, plan,
+			call{"GET", "/api/v1/plans/p", "", ""},
+			planJSON, plan,
 		},
 		{
 			"PutPlan",
 			func(ctx context.Context, c *Client) (any, error) { return c.PutPlan(ctx, plan) },
-			call{"PUT", "/api/v1/plans/p", planJSON, ""}, planJSON, plan,
+			call{"PUT", "/api/v1/plans/p", planJSON, ""},
+			planJSON, plan,
 		},
 		{
 			"DeletePlan",
 			func(ctx context.Context, c *Client) (any, error) { return nil, c.DeletePlan(ctx, "a b") },
-			call{"DELETE", "/api/v1/plans/a%20b", "", ""}, `{}`, nil,
+			call{"DELETE", "/api/v1/plans/a%20b", "", ""},
+			`{}`, nil,
 		},
 		{
 			"CreateKey with everything",
@@ -84,12 +98,15 @@ func TestOperatorMethods(t *testing.T) {
 				"POST", "/api/v1/access-keys", `{"tenant_id":"t","permission":"ADMIN","kind":"mcp","name":"n","collections":["a*"],` +
 					`"allowed_ips":["10.0.0.0/8"],"rate_limits":{"requests_per_minute":1,"requests_per_hour":2,"requests_per_day":3},"expires_at":9,"is_test":true}`, "",
 			},
-			`{"key_id":"k"}`, Key{ID: "k"},
+			`{"key_id":"k"}`,
+			Key{ID: "k"},
 		},
 		{
 			"GetKey",
 			func(ctx context.Context, c *Client) (any, error) { return c.GetKey(ctx, "k") },
-			call{"GET", "/api/v1/access-keys/k", "", ""}, `{"key_id":"k","collections":["x"]}`, Key{ID: "k", Collections: []string{"x"}},
+			call{"GET", "/api/v1/access-keys/k", "", ""},
+			`{"key_id":"k","collections":["x"]}`,
+			Key{ID: "k", Collections: []string{"x"}},
 		},
 		{
 			"RotateKey",
@@ -98,7 +115,8 @@ func TestOperatorMethods(t *testing.T) {
 				return []Key{k, old}, err
 			},
 			call{"POST", "/api/v1/access-keys/k/rotate", `{"grace_seconds":90}`, ""},
-			`{"key_id":"k2","key":"hh_live_x","old":{"key_id":"k","expires_at":5}}`, []Key{{ID: "k2", Key: "hh_live_x"}, {ID: "k", ExpiresAt: 5}},
+			`{"key_id":"k2","key":"hh_live_x","old":{"key_id":"k","expires_at":5}}`,
+			[]Key{{ID: "k2", Key: "hh_live_x"}, {ID: "k", ExpiresAt: 5}},
 		},
 		{
 			"RotateKey at the server's grace",
@@ -106,7 +124,8 @@ func TestOperatorMethods(t *testing.T) {
 				_, _, err := c.RotateKey(ctx, "k", -1)
 				return nil, err
 			},
-			call{"POST", "/api/v1/access-keys/k/rotate", `{}`, ""}, `{}`, nil,
+			call{"POST", "/api/v1/access-keys/k/rotate", `{}`, ""},
+			`{}`, nil,
 		},
 		{
 			"TenantQuota",
@@ -121,7 +140,8 @@ func TestOperatorMethods(t *testing.T) {
 				return c.ListAudit(ctx, AuditQuery{TenantID: "t", Action: "a&b", Since: 5, Until: 6, Limit: 2})
 			},
 			call{"GET", "/api/v1/audit?action=a%26b&limit=2&since=5&tenant_id=t&until=6", "", ""},
-			`{"entries":[{"id":"1"},{"id":"2"},{"id":"3"}],"next_cursor":"more"}`, []AuditEntry{{ID: "1"}, {ID: "2"}},
+			`{"entries":[{"id":"1"},{"id":"2"},{"id":"3"}],"next_cursor":"more"}`,
+			[]AuditEntry{{ID: "1"}, {ID: "2"}},
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
