@@ -47,7 +47,7 @@ func (a *applier) deleteCollection(op DeleteCollection) (Answer, error) {
 		return Answer{}, err
 	}
 	return Answer{Collection: info.ID, Existed: true}, a.tell(CollectionRecord{
-		Tenant: a.cmd.Tenant, Collection: info.ID, Name: op.Name, Created: info.Config.CreatedAt, Deleted: a.clock.time,
+		Tenant: a.cmd.Tenant, Collection: info.ID, Name: op.Name, Created: info.Config.CreatedAt, Deleted: max(a.clock.time, 1), // 0 means there
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
 	"github.com/hivehub/waggle/tenant"
@@ -20,6 +21,15 @@ type model struct {
 	next     uint64
 	live     map[uint64]*modelCollection
 	requests map[modelKey]modelRequest
+	nonces   map[modelKey]nonceRow
+	outbox   []modelRecord
+	told     uint64 // sequence number of the last record
+	erased   map[tenant.ID]Erasure
+}
+
+type modelRecord struct {
+	Sequence uint64
+	CollectionRecord
 }
 
 type modelCollection struct {
@@ -49,7 +59,8 @@ type modelRequest struct {
 
 func (m *model) clone() *model {
 	c := *m
-	c.requests = maps.Clone(m.requests)
+	c.requests, c.nonces, c.erased = maps.Clone(m.requests), maps.Clone(m.nonces), maps.Clone(m.erased)
+	c.outbox = slices.Clone(m.outbox)
 	c.live = map[uint64]*modelCollection{}
 	for id, mc := range m.live {
 		copied := *mc
@@ -86,13 +97,23 @@ func (m *model) find(t tenant.ID, name string) uint64 {
 func (m *model) apply(c Command) (Answer, string) {
 	earlier := m.time
 	m.time = max(m.time, c.Time)
+	if n, known := m.nonces[modelKey{c.Tenant, c.Nonce}]; known && m.time < n.time+nonceMs && (n.claim != c.Claim || c.Claim == 0) {
+		return Answer{}, "unauthenticated AUTH_NONCE_REPLAYED"
+	} else if c.Nonce != "" && (!known || m.time >= n.time+nonceMs) {
+		m.nonces[modelKey{c.Tenant, c.Nonce}] = nonceRow{m.time, c.Claim}
+	}
 	key := modelKey{c.Tenant, c.Key}
 	if q, known := m.requests[key]; known && c.Key != "" && m.time < q.time+idempotencyMs {
 		if q.hash != c.Hash {
 			return Answer{}, "failed_precondition IDEMPOTENCY_REUSED"
 		}
-		m.time = earlier // a repetition changes nothing at all
+		if c.Nonce == "" {
+			m.time = earlier // a repetition changes nothing at all
+		}
 		return q.answer, ""
+	}
+	if _, again := c.Op.(DropTenant); !again && m.gone(c) {
+		return Answer{}, "not_found "
 	}
 	before := m.usage(c.Tenant)
 	answer, refusal := m.perform(c)
@@ -124,18 +145,71 @@ func (m *model) perform(c Command) (Answer, string) {
 		id := m.next
 		m.next++
 		m.live[id] = &modelCollection{tenant: c.Tenant, name: op.Name, created: m.time, points: map[PointID]modelPoint{}}
+		m.tell(CollectionRecord{c.Tenant, id, op.Name, m.time, 0})
 		return Answer{Collection: id}, ""
 	case DeleteCollection:
 		id := m.find(c.Tenant, op.Name)
+		if id != 0 {
+			m.tell(CollectionRecord{c.Tenant, id, op.Name, m.live[id].created, max(m.time, 1)})
+		}
 		delete(m.live, id)
 		return Answer{Collection: id, Existed: id != 0}, ""
 	case CheckDigest:
 		return Answer{}, ""
+	case OutboxDone:
+		n := len(m.outbox)
+		m.outbox = slices.DeleteFunc(m.outbox, func(r modelRecord) bool { return r.Sequence <= op.Upto })
+		return Answer{Affected: n - len(m.outbox)}, ""
+	case DropTenant:
+		return m.drop(c.Tenant), ""
 	}
 	if mc := m.live[c.Collection]; mc != nil && mc.tenant == c.Tenant {
 		return mc.change(c), ""
 	}
 	return Answer{}, "not_found "
+}
+
+func (m *model) tell(c CollectionRecord) {
+	m.told++
+	m.outbox = append(m.outbox, modelRecord{m.told, c})
+}
+
+// gone reports whether the entry comes after its tenant was dropped.
+func (m *model) gone(c Command) bool {
+	_, gone := m.erased[c.Tenant]
+	switch c.Op.(type) {
+	case CheckDigest, OutboxDone:
+		return false
+	}
+	return gone
+}
+
+// drop removes all that a tenant has, as if there were no most for an entry.
+func (m *model) drop(t tenant.ID) Answer {
+	e, n := m.erased[t], 0
+	u := m.usage(t)
+	e.Collections, e.Points, e.Bytes = e.Collections+u.Collections, e.Points+u.Points, e.Bytes+u.Bytes
+	m.erased[t] = e
+	for id, mc := range m.live {
+		if mc.tenant == t {
+			delete(m.live, id)
+			n++
+		}
+	}
+	n += len(m.outbox)
+	m.outbox = slices.DeleteFunc(m.outbox, func(r modelRecord) bool { return r.Tenant == t })
+	n -= len(m.outbox)
+	for key := range m.requests {
+		if key.tenant == t {
+			delete(m.requests, key)
+		}
+	}
+	for key := range m.nonces {
+		if key.tenant == t {
+			delete(m.nonces, key)
+		}
+	}
+	return Answer{Affected: n}
 }
 
 // change performs an operation on points.
@@ -213,7 +287,8 @@ func anyCommand(t *rapid.T, m *model) Command {
 		Tenant:     rapid.SampledFrom([]tenant.ID{"a", "ab"}).Draw(t, "tenant"),
 		Collection: rapid.Uint64Range(0, m.next).Draw(t, "collection"),
 		Key:        rapid.SampledFrom([]string{"", "", "k", "l"}).Draw(t, "key"),
-		Time:       m.time + rapid.Int64Range(-1000, idempotencyMs*2/3).Draw(t, "elapsed"),
+		Nonce:      rapid.SampledFrom([]string{"", "", "n", "o"}).Draw(t, "nonce"),
+		Time:       m.time + anyElapsed(t),
 		Limits: tenant.Limits{
 			Vectors:     rapid.Int64Range(-1, 6).Draw(t, "vectors"),
 			Bytes:       rapid.SampledFrom([]int64{-1, -1, 0, 60, 120}).Draw(t, "bytes"),
@@ -222,6 +297,9 @@ func anyCommand(t *rapid.T, m *model) Command {
 	}
 	if c.Key != "" {
 		c.Hash[0] = rapid.SampledFrom([]byte{1, 1, 1, 2}).Draw(t, "hash")
+	}
+	if c.Nonce != "" {
+		c.Claim = rapid.Uint64Range(0, 2).Draw(t, "claim")
 	}
 	// Mostly a collection of the tenant's own.
 	own := []uint64{}
@@ -237,7 +315,22 @@ func anyCommand(t *rapid.T, m *model) Command {
 		c.Basis = rapid.Uint64Range(0, mc.changes).Draw(t, "basis")
 	}
 	c.Op = anyOp(t)
+	switch rapid.IntRange(0, 19).Draw(t, "rare") {
+	case 0:
+		c = Command{Time: c.Time, Op: OutboxDone{Upto: rapid.Uint64Range(0, m.told+1).Draw(t, "upto")}}
+	case 1:
+		if rapid.IntRange(0, 3).Draw(t, "drop") == 0 {
+			c = Command{Tenant: c.Tenant, Time: c.Time, Op: DropTenant{Max: 1000}}
+		}
+	}
 	return c
+}
+
+// anyElapsed is a time between two entries: about as long as a nonce is
+// remembered, or an idempotency key.
+func anyElapsed(t *rapid.T) int64 {
+	most := rapid.SampledFrom([]int64{nonceMs * 2 / 3, idempotencyMs * 2 / 3}).Draw(t, "within")
+	return rapid.Int64Range(-1000, most).Draw(t, "elapsed")
 }
 
 func anyOp(t *rapid.T) Op {
@@ -300,7 +393,10 @@ func refusalOf(err error) string {
 
 func TestMachineAgainstModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := &model{next: 1, live: map[uint64]*modelCollection{}, requests: map[modelKey]modelRequest{}}
+		m := &model{
+			next: 1, live: map[uint64]*modelCollection{}, requests: map[modelKey]modelRequest{},
+			nonces: map[modelKey]nonceRow{}, erased: map[tenant.ID]Erasure{},
+		}
 		s := newMemStore()
 		live := map[uint64]map[uint64]PointID{} // what a live index knows: the fold of the events
 		var log [][]byte
@@ -341,6 +437,9 @@ func TestMachineAgainstModel(t *testing.T) {
 				continue
 			}
 			m = attempt
+			if _, drop := c.Op.(DropTenant); drop { // how many keys and nonces were still there is nobody's business
+				answer.Affected = max(answer.Affected, out.Answer.(Answer).Affected)
+			}
 			if !reflect.DeepEqual(out.Answer, any(answer)) {
 				t.Fatalf("%+v: answered %+v, want %+v", c, out.Answer, answer)
 			}
@@ -380,10 +479,26 @@ func foldEvents(t *rapid.T, live map[uint64]map[uint64]PointID, events []Event, 
 
 // compare holds the store, and the fold of its events, against the model.
 func compare(t *rapid.T, s *memStore, m *model, live map[uint64]map[uint64]PointID) {
+	var outbox []modelRecord
+	if err := scanOutbox(s, func(sequence uint64, c CollectionRecord) bool {
+		outbox = append(outbox, modelRecord{sequence, c})
+		return true
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(m.outbox, outbox, cmpopts.EquateEmpty()); diff != "" {
+		t.Fatalf("outbox: %s", diff)
+	}
 	for _, id := range []tenant.ID{"a", "ab"} {
 		used, err := Usage(s, id)
 		counted, countErr := Recount(s, id)
-		if want := m.usage(id); used != want || counted != want || err != nil || countErr != nil {
+		want := m.usage(id)
+		erased, erasedErr := Erased(s, id)
+		if _, gone := m.erased[id]; used.Gone != gone || erased != m.erased[id] || erasedErr != nil {
+			t.Fatalf("tenant %s: counters %+v, erased %+v, %v, model %+v", id, used, erased, erasedErr, m.erased[id])
+		}
+		used.Gone = false
+		if used != want || counted != want || err != nil || countErr != nil {
 			t.Fatalf("tenant %s: counters %+v, recount %+v, model %+v", id, used, counted, want)
 		}
 	}
