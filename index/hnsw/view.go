@@ -49,6 +49,8 @@ type search struct {
 	k     int
 	ef    int
 	exact bool // distances walked on are true: of floats, or of codes that lose nothing
+	blur  float32
+	near  float32 // what a scan finds farther than this is not in the answer
 }
 
 // spare is how many candidates besides k a scan keeps, as their true distances
@@ -62,7 +64,9 @@ const sampled = 16
 func (s *search) run(ctx context.Context, dst []index.Hit) ([]index.Hit, error) {
 	x, v := s.view.index, s.view
 	s.begin(x, v.View)
-	s.exact = s.aim(s.query.Vector) && !x.lossy.Load()
+	if s.exact = s.aim(s.query.Vector) && !x.lossy.Load(); !s.exact {
+		s.blur = s.memory.scalar.Blur(&s.code)
+	}
 	if s.ef = s.query.Ef; s.ef <= 0 {
 		s.ef = x.options.EfSearch
 	}
@@ -159,8 +163,7 @@ func (s *search) common(at uint32, matches int) bool {
 
 // scanTail compares what is not yet linked.
 func (s *search) scanTail(ctx context.Context, j *judge) error {
-	s.tail.reset(s.k + spare)
-	s.slots = s.slots[:0]
+	s.beginScan()
 	for i, slot := range s.view.tail {
 		if i%checkEvery == 0 && ctx.Err() != nil {
 			return ctx.Err()
@@ -180,9 +183,8 @@ func (s *search) scanTail(ctx context.Context, j *judge) error {
 // went to the end: where a share of them already says that too many will have to
 // be rescored, the rest has no use.
 func (s *search) scan(ctx context.Context, matches int) (done bool, err error) {
-	s.tail.reset(s.k + spare)
+	s.beginScan()
 	s.pool.reset(0)
-	s.slots = s.slots[:0]
 	left := matches / sampled
 	for first := uint32(0); first < s.view.Slots(); first += 64 {
 		if first%checkEvery == 0 && ctx.Err() != nil {
@@ -217,19 +219,39 @@ func (s *search) alike() bool {
 	if s.exact || s.memory.scalar == nil || len(near) <= s.k/sampled {
 		return false
 	}
-	reach := s.memory.scalar.Reach(&s.code, near[s.k/sampled].distance)
+	reach := s.reach(near[s.k/sampled].distance)
 	n := sort.Search(len(near), func(i int) bool { return near[i].distance > reach })
 	return n*sampled > (s.k+spare)/2
 }
 
-// compare offers the batch to the tail's pool.
+func (s *search) beginScan() {
+	s.tail.reset(s.k + spare)
+	s.near = float32(math.Inf(1))
+	s.slots = s.slots[:0]
+}
+
+// compare offers the batch to the tail's pool. What is too far behind the k-th
+// is left out, because keeping it in order takes as long as half the distances.
 func (s *search) compare() {
 	for i, d := range s.measure() {
-		if d < s.tail.limit {
-			s.tail.offer(candidate{d, s.slots[i]})
+		if d > s.near || d >= s.tail.limit {
+			continue
+		}
+		s.tail.offer(candidate{d, s.slots[i]})
+		if items := s.tail.items; len(items) >= s.k && d <= items[s.k-1].distance {
+			s.near = s.reach(items[s.k-1].distance)
 		}
 	}
 	s.slots = s.slots[:0]
+}
+
+// reach is how far, as distances are walked on, one may be that is as near as
+// one at the distance given.
+func (s *search) reach(to float32) float32 {
+	if s.exact {
+		return to
+	}
+	return s.memory.scalar.Reach(s.blur, to)
 }
 
 // rescore turns the nearest of tail and graph into hits at true distances. It
@@ -274,9 +296,7 @@ func (s *search) collect() (reach float32) {
 		label, _ := s.view.Label(c.slot())
 		s.hits = append(s.hits, index.Hit{Label: label, Slot: c.slot(), Distance: c.distance})
 		if len(s.hits) == s.k {
-			if reach = c.distance; !s.exact {
-				reach = s.memory.scalar.Reach(&s.code, c.distance)
-			}
+			reach = s.reach(c.distance)
 		}
 	}
 	return reach

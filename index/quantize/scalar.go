@@ -236,8 +236,8 @@ func (s *Scalar) Encode(to *distance.Codes, number uint32, vector []float32) Los
 	}
 }
 
-// Reach is how far a code distance may be from a query for its vector to be as
-// near, really, as one at the code distance given: but for one in a thousand.
+// Blur is by how much the codes of a query's neighbours may seem to be in
+// another order than their vectors: for Reach.
 //
 // A value's error is even over a step, of variance 1/12. In the direction from
 // one vector to the other the errors of both add up like one value's each, and
@@ -245,21 +245,31 @@ func (s *Scalar) Encode(to *distance.Codes, number uint32, vector []float32) Los
 // values add up, in four vectors likewise: a difference is on average what it
 // was before both sides were rounded. For dot products the errors add up along the
 // vectors, which are taken to be as long as the query.
-func (s *Scalar) Reach(q *distance.CodeQuery, to float32) float32 {
-	const deviations, variance = 3, 4. / 12
+func (s *Scalar) Blur(q *distance.CodeQuery) float32 {
+	const deviations, variance = 3.5, 4. / 12
 	switch s.metric {
 	case index.L1:
-		return to + float32(deviations*math.Sqrt(variance*float64(s.dim)))
+		return float32(deviations * math.Sqrt(variance*float64(s.dim)))
 	case index.L2:
-		root := math.Sqrt(max(float64(to), 0)) + deviations*math.Sqrt(variance)
-		return float32(root * root)
+		return float32(deviations * math.Sqrt(variance))
 	}
 	var squares float64
 	for _, v := range q.Values[:s.dim] {
 		centred := float64(int32(v) + 128 - s.origin)
 		squares += centred * centred
 	}
-	return to + float32(deviations*math.Sqrt(variance*squares))
+	return float32(deviations * math.Sqrt(variance*squares))
+}
+
+// Reach is how far a code distance may be from a query for its vector to be as
+// near, really, as one at the code distance given: but for one in some
+// thousands.
+func (s *Scalar) Reach(blur, to float32) float32 {
+	if s.metric == index.L2 {
+		root := math.Sqrt(max(float64(to), 0)) + float64(blur)
+		return float32(root * root)
+	}
+	return to + blur
 }
 
 // Query makes q the query that the row's vector is, for the gather of the
