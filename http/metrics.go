@@ -39,7 +39,7 @@ func newMeter(version string, rest prometheus.Gatherer) *meter {
 		ConstLabels: prometheus.Labels{"version": version},
 	})
 	build.Set(1)
-	m.open.MustRegister(m.requests, m.seconds, m.refusals, build,
+	m.open.MustRegister(m.requests, m.seconds, m.refusals, build, newPauses(),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.all = prometheus.Gatherers{m.open}
 	if rest != nil {
