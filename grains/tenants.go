@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/hivehub/waggle/hubsvc"
 	"github.com/hivehub/waggle/tenant"
 )
 
@@ -43,7 +44,7 @@ func (c *Client) dropSoon(id tenant.ID) {
 		for {
 			err := c.DropTenant(c.background, id)
 			if err == nil {
-				err = c.options.Hub.TenantPurged(c.background, id)
+				err = c.options.Hub.TenantPurged(c.background, id, hubsvc.Erased{})
 			}
 			if err == nil || c.background.Err() != nil || !c.node.SystemReplica().Leads() {
 				return // in the last case whoever leads now goes on

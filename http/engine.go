@@ -40,9 +40,9 @@ type Engine interface {
 type Hub interface {
 	// Validate returns the context of a key. It must not keep the string.
 	Validate(key string) (tenant.Context, error)
-	CreateTenant(ctx context.Context, name, plan string) (hubsvc.Tenant, error)
+	CreateTenant(ctx context.Context, s hubsvc.TenantSpec) (hubsvc.Tenant, error)
 	ListTenants(ctx context.Context) ([]hubsvc.Tenant, error)
-	CreateKey(ctx context.Context, id tenant.ID, p tenant.Permission) (hubsvc.Key, string, error)
+	CreateKey(ctx context.Context, s hubsvc.KeySpec) (hubsvc.Key, string, error)
 	ListKeys(ctx context.Context, id tenant.ID) ([]hubsvc.Key, error) // "": of all tenants
 	RevokeKey(ctx context.Context, id tenant.KeyID) (hubsvc.Key, error)
 }

@@ -239,13 +239,13 @@ func (e *edge) newHub() *hubsvc.Embedded {
 		e.t.Fatal(err)
 	}
 	e.keys[operator] = first.Operator
-	tn, err := hub.CreateTenant(ctx, "acme", tenant.PlanPro)
+	tn, err := hub.CreateTenant(ctx, hubsvc.TenantSpec{Name: "acme", Plan: tenant.PlanPro})
 	if err != nil {
 		e.t.Fatal(err)
 	}
 	e.tenant = tn.ID
 	for _, p := range []tenant.Permission{tenant.Admin, tenant.ReadWrite, tenant.ReadOnly, tenant.MCP} {
-		_, plain, err := hub.CreateKey(ctx, tn.ID, p)
+		_, plain, err := hub.CreateKey(ctx, hubsvc.KeySpec{Tenant: tn.ID, Permissions: []tenant.Permission{p}})
 		if err != nil {
 			e.t.Fatal(err)
 		}

@@ -71,7 +71,7 @@ func (s *Server) createTenant(r *request, _ tenant.Context) error {
 	if plan == "" {
 		plan = tenant.PlanFree
 	}
-	t, err := s.hub.CreateTenant(r.ctx, name, plan)
+	t, err := s.hub.CreateTenant(r.ctx, hubsvc.TenantSpec{Name: name, Plan: plan})
 	if err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func (s *Server) createKey(r *request, _ tenant.Context) error {
 	if err != nil {
 		return err
 	}
-	k, plain, err := s.hub.CreateKey(r.ctx, tenant.ID(id), tenant.Permission(permission))
+	k, plain, err := s.hub.CreateKey(r.ctx, hubsvc.KeySpec{Tenant: tenant.ID(id), Permissions: []tenant.Permission{tenant.Permission(permission)}})
 	if err != nil {
 		return err
 	}

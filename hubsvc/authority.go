@@ -1,6 +1,7 @@
 package hubsvc
 
 import (
+	"crypto"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/ecdsa"
@@ -170,14 +171,9 @@ func certifiable(request []byte) (any, error) {
 }
 
 func (a *authority) sign(sealing []byte, id NodeIdentity, key any, now time.Time) ([]byte, error) {
-	plain, err := unsealKey(sealing, a.SealedKey, a.Certificate)
+	signer, err := a.key(sealing)
 	if err != nil {
 		return nil, err
-	}
-	defer clear(plain)
-	signer, err := x509.ParsePKCS8PrivateKey(plain)
-	if err != nil {
-		return nil, errorf(CodeDataLoss, "the key of the cluster's authority cannot be read")
 	}
 	until := now.Add(certificateYear)
 	if until.After(a.cert.NotAfter) {
@@ -195,4 +191,19 @@ func (a *authority) sign(sealing []byte, id NodeIdentity, key any, now time.Time
 		return nil, fmt.Errorf("sign the certificate of member %d: %w", id.Number, err)
 	}
 	return leaf, nil
+}
+
+// key opens the authority's key.
+func (a *authority) key(sealing []byte) (crypto.Signer, error) {
+	plain, err := unsealKey(sealing, a.SealedKey, a.Certificate)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(plain)
+	parsed, err := x509.ParsePKCS8PrivateKey(plain)
+	signer, ok := parsed.(crypto.Signer)
+	if err != nil || !ok {
+		return nil, errorf(CodeDataLoss, "the key of the cluster's authority cannot be read")
+	}
+	return signer, nil
 }

@@ -16,13 +16,15 @@ import (
 // same everywhere.
 //
 //	offset size
-//	0      1    version, 1
+//	0      1    version, 1; 2 with an actor
 //	1      1    op
 //	2      8    time, unix ms, big endian
-//	10     -    msgpack map of the op's fields, short names; unknown names are ignored
+//	10     -    version 2 only: msgpack map of the actor's fields
+//	-      -    msgpack map of the op's fields, short names; unknown names are ignored
 type Command struct {
-	Time int64
-	Op   Op
+	Time  int64
+	Op    Op
+	Actor Actor
 }
 
 // Op is what a command does: one of the types below.
@@ -58,6 +60,8 @@ type CreateTenant struct {
 	ID   tenant.ID `msgpack:"id"`
 	Name string    `msgpack:"n"`
 	Plan string    `msgpack:"pl"`
+
+	Partition *uint32 `msgpack:"p,omitempty"` // nil: that of the id
 }
 
 // DeleteTenant marks a tenant as being deleted and revokes all its keys: from
@@ -67,16 +71,25 @@ type DeleteTenant struct {
 }
 
 // TenantPurged says that the data of a tenant being deleted is gone; its
-// record follows.
+// record follows, and the certificate of what was erased stays.
 type TenantPurged struct {
 	ID tenant.ID `msgpack:"id"`
+
+	Document  []byte `msgpack:"d,omitempty"` // none in the logs of old
+	Signature []byte `msgpack:"s,omitempty"`
 }
 
-// CreateKey makes a key of an active tenant.
+// CreateKey makes a key of a tenant that is not being deleted, or of a service.
 type CreateKey struct {
-	Tenant     tenant.ID         `msgpack:"tn"`
-	Permission tenant.Permission `msgpack:"pm"`
+	Tenant     tenant.ID         `msgpack:"tn"` // "" for a service's
+	Permission tenant.Permission `msgpack:"pm"` // "" likewise
 	Key        NewKey            `msgpack:"k"`
+
+	Kind    tenant.KeyKind `msgpack:"kd,omitempty"` // 0: KeyTenant
+	Name    string         `msgpack:"n,omitempty"`
+	Scope   *tenant.Scope  `msgpack:"sc,omitempty"`
+	Rates   *tenant.Rates  `msgpack:"ra,omitempty"`
+	Expires int64          `msgpack:"e,omitempty"` // unix ms, 0: never
 }
 
 // RevokeKey ends a key for good. Repeating it changes nothing.
@@ -106,20 +119,36 @@ func newOp(code byte) Op {
 	case 6:
 		return new(RevokeKey)
 	}
-	return newClusterOp(code)
+	if code <= 12 {
+		return newClusterOp(code)
+	}
+	return newHubOp(code)
 }
 
 const (
-	commandVersion = 1
-	commandHeader  = 10
+	commandVersion       = 1
+	commandVersionActing = 2
+	commandHeader        = 10
 )
 
 // EncodeCommand returns c as a log entry.
 func EncodeCommand(c Command) []byte {
 	buf := bytes.NewBuffer(make([]byte, 0, 256))
-	buf.Write([]byte{commandVersion, c.Op.code()})
+	version := byte(commandVersion)
+	if c.Actor != (Actor{}) {
+		version = commandVersionActing
+	}
+	buf.Write([]byte{version, c.Op.code()})
 	buf.Write(binary.BigEndian.AppendUint64(nil, uint64(c.Time)))
-	if err := msgpack.NewEncoder(buf).Encode(c.Op); err != nil {
+	e := msgpack.NewEncoder(buf)
+	var err error
+	if version == commandVersionActing {
+		err = e.Encode(c.Actor)
+	}
+	if err == nil {
+		err = e.Encode(c.Op)
+	}
+	if err != nil {
 		panic(fmt.Sprintf("BUG: encode hub command %T: %v", c.Op, err)) // plain structs into memory
 	}
 	return buf.Bytes()
@@ -130,19 +159,26 @@ func DecodeCommand(data []byte) (Command, error) {
 	if len(data) < commandHeader {
 		return Command{}, errors.New("hub command is cut off")
 	}
-	if data[0] != commandVersion {
-		return Command{}, fmt.Errorf("hub command of version %d, this build knows %d", data[0], commandVersion)
+	if data[0] != commandVersion && data[0] != commandVersionActing {
+		return Command{}, fmt.Errorf("hub command of version %d, this build knows %d", data[0], commandVersionActing)
 	}
 	op := newOp(data[1])
 	if op == nil {
 		return Command{}, fmt.Errorf("hub command with unknown op %d", data[1])
 	}
+	c := Command{Time: int64(binary.BigEndian.Uint64(data[2:])), Op: op}
 	body := bytes.NewReader(data[commandHeader:])
-	if err := msgpack.NewDecoder(body).Decode(op); err != nil {
+	d := msgpack.NewDecoder(body)
+	if data[0] == commandVersionActing {
+		if err := d.Decode(&c.Actor); err != nil {
+			return Command{}, fmt.Errorf("decode the actor of hub command %T: %w", op, err)
+		}
+	}
+	if err := d.Decode(op); err != nil {
 		return Command{}, fmt.Errorf("decode hub command %T: %w", op, err)
 	}
 	if body.Len() != 0 {
 		return Command{}, fmt.Errorf("hub command %T has %d bytes too many", op, body.Len())
 	}
-	return Command{Time: int64(binary.BigEndian.Uint64(data[2:])), Op: op}, nil
+	return c, nil
 }

@@ -26,9 +26,13 @@ type Directory struct {
 		sync.RWMutex
 		cluster *Cluster // nil until Load or the birth
 		waiting []Change // observed before
+		index   uint64   // of the last change
+		event   uint64   // version of the last event
+		woken   chan struct{}
 		plans   map[string]*tenant.Plan
 		tenants map[tenant.ID]*tenantEntry
-		keys    map[keySlot]*keyEntry // good keys of served tenants
+		keys    map[keySlot]*keyEntry // those that have not been revoked
+		keyIDs  map[tenant.KeyID]*keyEntry
 	}
 }
 
@@ -46,8 +50,9 @@ type tenantEntry struct {
 // keyEntry never changes; the tenant behind it may.
 type keyEntry struct {
 	Key
-	tenant      *tenantEntry // nil for an operator key
+	tenant      *tenantEntry // nil for an operator key and for a service's
 	permissions []tenant.Permission
+	expires     time.Time // zero: never
 }
 
 // NewDirectory returns an empty directory. Keys are looked up by hasher's
@@ -55,6 +60,7 @@ type keyEntry struct {
 func NewDirectory(hasher *KeyHasher, now func() time.Time) *Directory {
 	d := &Directory{hasher: hasher, now: now}
 	d.topology.Store(newTopology())
+	d.mu.woken = make(chan struct{})
 	d.forget()
 	return d
 }
@@ -63,9 +69,11 @@ func NewDirectory(hasher *KeyHasher, now func() time.Time) *Directory {
 // there is a later one.
 func (d *Directory) forget() {
 	d.mu.cluster, d.mu.waiting = nil, nil
+	d.mu.index, d.mu.event = 0, 0
 	d.mu.plans = map[string]*tenant.Plan{}
 	d.mu.tenants = map[tenant.ID]*tenantEntry{}
 	d.mu.keys = map[keySlot]*keyEntry{}
+	d.mu.keyIDs = map[tenant.KeyID]*keyEntry{}
 }
 
 // Load fills the directory from a view of the system group, once, at any time
@@ -121,6 +129,7 @@ func (d *Directory) load(stored Change, applied uint64) error {
 	if err := d.observe(stored); err != nil {
 		return err
 	}
+	d.mu.index = max(d.mu.index, applied)
 	for _, c := range d.mu.waiting {
 		if c.Index <= applied {
 			continue
@@ -148,6 +157,13 @@ func loadChange(r Reader) (Change, error) {
 	}
 	if c.Keys, err = list[Key](r, tagKey); err != nil {
 		return Change{}, fmt.Errorf("load keys: %w", err)
+	}
+	ledger, err := ledgerOf(r)
+	if err != nil {
+		return Change{}, fmt.Errorf("load ledger: %w", err)
+	}
+	if ledger.Event > 0 {
+		c.Events = []Event{{Version: ledger.Event}}
 	}
 	return c, wrap(loadTopology(r, &c), "load the cluster's members")
 }
@@ -211,6 +227,15 @@ func (d *Directory) observe(c Change) error {
 	for _, id := range c.Purged {
 		delete(d.mu.tenants, id)
 	}
+	for _, name := range c.NoPlans {
+		delete(d.mu.plans, name)
+	}
+	d.mu.index = max(d.mu.index, c.Index)
+	if n := len(c.Events); n > 0 {
+		d.mu.event = c.Events[n-1].Version
+		close(d.mu.woken)
+		d.mu.woken = make(chan struct{})
+	}
 	return d.observeTopology(c)
 }
 
@@ -229,29 +254,37 @@ func (d *Directory) observeTenant(t Tenant) error {
 }
 
 func (d *Directory) observeKey(k Key) error {
+	k.defaults()
 	slot := keySlot(k.Hash[:len(keySlot{})])
 	if k.Revoked != 0 {
 		if e, ok := d.mu.keys[slot]; ok && e.ID == k.ID {
 			delete(d.mu.keys, slot)
+			delete(d.mu.keyIDs, k.ID)
 		}
 		return nil
 	}
 	e := &keyEntry{Key: k}
-	if !k.Operator {
+	if k.Expires != 0 {
+		e.expires = time.UnixMilli(k.Expires).UTC()
+	}
+	if !k.Operator && k.Kind != tenant.KeyService {
 		if e.tenant = d.mu.tenants[k.Tenant]; e.tenant == nil {
 			return errorf(CodeDataLoss, "key %s is of tenant %s, which is not there", k.ID, k.Tenant)
 		}
 		e.permissions = []tenant.Permission{k.Permission}
 	}
 	d.mu.keys[slot] = e
+	d.mu.keyIDs[k.ID] = e
 	return nil
 }
 
 // Validate returns the context that key grants, or why it grants none: an
 // *Error with AUTH_MISSING, AUTH_INVALID_FORMAT, AUTH_INVALID_KEY,
-// TENANT_SUSPENDED, or UNAVAILABLE before the directory knows any key. An operator key grants a context with IsOperator and no
-// tenant, which is not Valid for any tenant's data. The Permissions of
-// the context are shared: do not change them. Validate does not allocate.
+// AUTH_KEY_EXPIRED, or UNAVAILABLE before the directory knows any key. A key of a
+// suspended tenant grants a context that may do next to nothing. An operator
+// key grants a context with IsOperator, a service's one with Service, both
+// without a tenant and so not Valid for any tenant's data. What the context
+// points to is shared: do not change it. Validate does not allocate.
 func (d *Directory) Validate(key string) (tenant.Context, error) {
 	if key == "" {
 		return tenant.Context{}, errMissing
@@ -261,7 +294,7 @@ func (d *Directory) Validate(key string) (tenant.Context, error) {
 		return tenant.Context{}, errFormat
 	}
 	hash := d.hasher.Hash(key)
-	tc := tenant.Context{IsTest: form.Test, ValidatedAt: d.now()}
+	now := d.now()
 
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -272,22 +305,107 @@ func (d *Directory) Validate(key string) (tenant.Context, error) {
 	if e == nil || subtle.ConstantTimeCompare(e.Hash[:], hash[:]) != 1 {
 		return tenant.Context{}, errKey
 	}
-	tc.KeyID = e.ID
-	if e.Operator {
-		tc.IsOperator = true
-		return tc, nil
+	var tc tenant.Context
+	err = d.grant(&tc, e, now)
+	if err == nil {
+		tc.IsTest = form.Test
 	}
-	switch e.tenant.Status {
-	case Active:
-	case Suspended:
-		return tenant.Context{}, errSuspended
-	default:
-		return tenant.Context{}, errKey
+	return tc, err
+}
+
+// grant makes the context of a key under d.mu; on an error it leaves tc alone.
+func (d *Directory) grant(tc *tenant.Context, e *keyEntry, now time.Time) error {
+	if e.Expires != 0 && !now.Before(e.expires) {
+		return errExpired
+	}
+	if e.tenant != nil && e.tenant.Status != Active && e.tenant.Status != Suspended {
+		return errKey
+	}
+	tc.KeyID, tc.IsTest, tc.ValidatedAt, tc.HubIndex = e.ID, e.Test, now, d.mu.index
+	tc.Scope, tc.Deprecated, tc.ExpiresAt = e.Scope, e.Rotated != 0, e.expires
+	if e.tenant == nil {
+		if tc.IsOperator = e.Operator; !e.Operator {
+			tc.Service = e.Name
+		}
+		return nil
 	}
 	tc.TenantID, tc.TenantName = e.tenant.ID, e.tenant.Name
 	tc.Permissions = e.permissions
 	tc.Limits = e.tenant.limits()
+	tc.Suspended = e.tenant.Status == Suspended
+	return nil
+}
+
+// servicePermissions are those of a service that acts for a tenant.
+var servicePermissions = []tenant.Permission{tenant.Admin}
+
+// ServiceContext returns the context of a request for a tenant that a service
+// has signed. service is what Validate made of the service's key, and the
+// caller has verified the signature. The error is NOT_FOUND for a tenant that
+// is not there or is being deleted.
+func (d *Directory) ServiceContext(id tenant.ID, service tenant.Context, nonce string) (tenant.Context, error) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.serve(id, service, nonce)
+}
+
+func (d *Directory) serve(id tenant.ID, service tenant.Context, nonce string) (tenant.Context, error) {
+	e, ok := d.mu.tenants[id]
+	if service.Service == "" || !ok || e.Status == Deleting {
+		return tenant.Context{}, errNoTenant
+	}
+	tc := service
+	tc.TenantID, tc.TenantName, tc.Limits = e.ID, e.Name, e.limits()
+	tc.Permissions, tc.Suspended, tc.Nonce = servicePermissions, e.Status == Suspended, nonce
 	return tc, nil
+}
+
+// Renew makes the context anew that another node has made and sent: from
+// KeyID, and for a service from TenantID, by what is known here. It keeps
+// RequestID and Nonce, and nothing else that the other node says. The errors are
+// those of Validate and ServiceContext; whoever is told that a key is not valid
+// should first have applied the hub's entries up to tc.HubIndex.
+func (d *Directory) Renew(tc tenant.Context) (tenant.Context, error) {
+	now := d.now()
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if d.mu.cluster == nil {
+		return tenant.Context{}, errUnborn
+	}
+	e := d.mu.keyIDs[tc.KeyID]
+	if e == nil {
+		return tenant.Context{}, errKey
+	}
+	next := tenant.Context{}
+	if err := d.grant(&next, e, now); err != nil {
+		return tenant.Context{}, err
+	}
+	if next.Service != "" && tc.TenantID != "" {
+		var err error
+		if next, err = d.serve(tc.TenantID, next, tc.Nonce); err != nil {
+			return tenant.Context{}, err
+		}
+	}
+	if next.TenantID != tc.TenantID {
+		return tenant.Context{}, errKey
+	}
+	next.RequestID, next.Nonce = tc.RequestID, tc.Nonce
+	return next, nil
+}
+
+// Index is the log index up to which the directory knows the hub's changes.
+func (d *Directory) Index() uint64 {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.mu.index
+}
+
+// lastEvent returns the version of the last event that has been applied here,
+// and a channel that is closed when there is a later one.
+func (d *Directory) lastEvent() (uint64, <-chan struct{}) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.mu.event, d.mu.woken
 }
 
 // limits are those of the plan, versioned by the later of two changes: of the
@@ -318,6 +436,25 @@ func (d *Directory) Limits(id tenant.ID) (tenant.Limits, bool) {
 		return tenant.Limits{}, false
 	}
 	return e.limits(), true
+}
+
+// Quota is what a tenant may use.
+type Quota struct {
+	Tenant tenant.ID
+	Plan   string
+	Limits tenant.Limits // with the version of all of it
+	Rates  tenant.Rates
+}
+
+// Quota returns what a tenant may use, and false as Limits does.
+func (d *Directory) Quota(id tenant.ID) (Quota, bool) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	e, ok := d.mu.tenants[id]
+	if !ok || e.Status == Deleting {
+		return Quota{}, false
+	}
+	return Quota{Tenant: id, Plan: e.Plan, Limits: e.limits(), Rates: e.plan.Rates.OrUnlimited()}, true
 }
 
 // Partition returns where a tenant lives, and false for one that is not there.

@@ -50,16 +50,6 @@ func mistyped(key string) string {
 	return key[:20] + c + key[21:]
 }
 
-func TestSuspendedTenantIsRefused(t *testing.T) {
-	hub, _, _ := bornHub(t)
-	a := mustCreate(t, hub, tenant.PlanFree)
-	_, plain := mustKey(t, hub, a.ID, tenant.Admin)
-	a.Status = Suspended
-	hub.Observe(Change{Index: 99, Tenants: []Tenant{a}})
-	_, err := hub.Validate(plain)
-	wantCode(t, err, CodeTenantSuspended)
-}
-
 // A key's context follows its tenant and the tenant's plan, with a version
 // that grows.
 func TestLimitsFollowThePlan(t *testing.T) {
@@ -189,7 +179,7 @@ func TestObservedEqualsLoaded(t *testing.T) {
 			},
 			"create key": func(*rapid.T) {
 				id := anyTenant()
-				if k, plain, err := hub.CreateKey(ctx, id, tenant.ReadWrite); err == nil {
+				if k, plain, err := hub.CreateKey(ctx, KeySpec{Tenant: id, Permissions: []tenant.Permission{tenant.ReadWrite}}); err == nil {
 					owner[plain], ids[plain] = id, k.ID
 					plains = append(plains, plain)
 				}
@@ -210,7 +200,7 @@ func TestObservedEqualsLoaded(t *testing.T) {
 					}
 				}
 			},
-			"purge tenant": func(*rapid.T) { _ = hub.TenantPurged(ctx, anyTenant()) },
+			"purge tenant": func(*rapid.T) { _ = hub.TenantPurged(ctx, anyTenant(), Erased{}) },
 			"": func(rt *rapid.T) {
 				loaded := NewDirectory(hub.hasher, hub.now)
 				if err := loaded.Load(g.tx); err != nil {
@@ -219,6 +209,7 @@ func TestObservedEqualsLoaded(t *testing.T) {
 				for _, plain := range plains {
 					a, errA := hub.Validate(plain)
 					b, errB := loaded.Validate(plain)
+					a.HubIndex, b.HubIndex = 0, 0 // a refused entry is applied, and observed by nobody
 					if diff := cmp.Diff(a, b); diff != "" || !errors.Is(errA, errB) {
 						rt.Fatalf("observed %v, loaded %v:\n%s", errA, errB, diff)
 					}

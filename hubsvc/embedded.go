@@ -1,7 +1,6 @@
 package hubsvc
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base32"
@@ -113,81 +112,15 @@ func (e *Embedded) newKey(key string) NewKey {
 	}
 }
 
-// CreateTenant makes a tenant on a plan and gives it an id.
-func (e *Embedded) CreateTenant(ctx context.Context, name, plan string) (Tenant, error) {
-	id := tenant.ID("t_" + randomID(12))
-	t, err := propose[Tenant](ctx, e, &CreateTenant{ID: id, Name: name, Plan: plan})
-	return t, wrap(err, "create tenant")
-}
-
-// ListTenants returns every tenant in the order of creation.
-func (e *Embedded) ListTenants(ctx context.Context) ([]Tenant, error) {
-	tenants, err := read(ctx, e, func(r Reader) ([]Tenant, error) { return list[Tenant](r, tagTenant) })
-	slices.SortFunc(tenants, func(a, b Tenant) int {
-		return cmp.Or(cmp.Compare(a.Index, b.Index), cmp.Compare(a.ID, b.ID))
-	})
-	return tenants, wrap(err, "list tenants")
-}
-
-// DeleteTenant revokes the tenant's keys: when it returns, nobody reads the
-// tenant's data through this node any more. The data itself goes afterwards,
-// see TenantPurged.
-func (e *Embedded) DeleteTenant(ctx context.Context, id tenant.ID) (Tenant, error) {
-	t, err := propose[Tenant](ctx, e, &DeleteTenant{ID: id})
-	return t, wrap(err, "delete tenant")
-}
-
-// TenantPurged removes the records of a deleted tenant whose data is gone.
-func (e *Embedded) TenantPurged(ctx context.Context, id tenant.ID) error {
-	_, err := propose[Tenant](ctx, e, &TenantPurged{ID: id})
-	return wrap(err, "tenant purged")
-}
-
-// CreateKey makes a key of a tenant. The second result is the key itself,
-// which nobody can ask for again.
-func (e *Embedded) CreateKey(ctx context.Context, id tenant.ID, p tenant.Permission) (Key, string, error) {
-	plain := tenant.NewKey()
-	k, err := propose[Key](ctx, e, &CreateKey{Tenant: id, Permission: p, Key: e.newKey(plain)})
-	if err != nil {
-		return Key{}, "", wrap(err, "create key")
-	}
-	return k, plain, nil
-}
-
-// ListKeys returns the keys of a tenant, revoked ones too, in the order of
-// creation; with "" every key of the cluster.
-func (e *Embedded) ListKeys(ctx context.Context, id tenant.ID) ([]Key, error) {
-	keys, err := read(ctx, e, func(r Reader) ([]Key, error) {
-		if id == "" {
-			return list[Key](r, tagKey)
-		}
-		if _, ok, err := get[Tenant](r, recordKey(tagTenant, id)); err != nil {
-			return nil, err
-		} else if !ok {
-			return nil, errorf(CodeNotFound, "there is no tenant %s", id)
-		}
-		return keysOf(r, id)
-	})
-	slices.SortFunc(keys, func(a, b Key) int {
-		return cmp.Or(cmp.Compare(a.Index, b.Index), cmp.Compare(a.ID, b.ID))
-	})
-	return keys, wrap(err, "list keys")
-}
-
-// RevokeKey ends a key.
-func (e *Embedded) RevokeKey(ctx context.Context, id tenant.KeyID) (Key, error) {
-	k, err := propose[Key](ctx, e, &RevokeKey{ID: id})
-	return k, wrap(err, "revoke key")
-}
-
 // propose validates op, so that a wrong one costs no log entry, and puts it to
 // the group.
 func propose[R any](ctx context.Context, e *Embedded, op Op) (R, error) {
 	var none R
-	if err := op.validate(); err != nil {
+	c := Command{Time: e.now().UnixMilli(), Op: op, Actor: actorOf(ctx)}
+	if err := c.validate(); err != nil {
 		return none, err
 	}
-	answer, err := e.group.Propose(ctx, EncodeCommand(Command{Time: e.now().UnixMilli(), Op: op}))
+	answer, err := e.group.Propose(ctx, EncodeCommand(c))
 	if err != nil {
 		return none, err
 	}
@@ -221,6 +154,19 @@ func wrap(err error, attempt string) error {
 		return e
 	}
 	return fmt.Errorf("%s: %w", attempt, err)
+}
+
+// actorKey finds the Actor in a context.
+type actorKey struct{}
+
+// WithActor says on whose behalf the commands are that are given under ctx.
+func WithActor(ctx context.Context, a Actor) context.Context {
+	return context.WithValue(ctx, actorKey{}, a)
+}
+
+func actorOf(ctx context.Context) Actor {
+	a, _ := ctx.Value(actorKey{}).(Actor)
+	return a
 }
 
 var idEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)

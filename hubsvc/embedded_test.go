@@ -3,6 +3,7 @@ package hubsvc
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,7 +18,7 @@ func TestBirth(t *testing.T) {
 	if _, born := hub.Cluster(); born {
 		t.Error("born before birth")
 	}
-	_, err := hub.CreateTenant(ctx, "acme", "free")
+	_, err := hub.CreateTenant(ctx, TenantSpec{Name: "acme", Plan: "free"})
 	wantCode(t, err, CodeUnavailable)
 
 	cluster, keys, err := hub.Birth(ctx, BirthOptions{Partitions: 64})
@@ -34,7 +35,7 @@ func TestBirth(t *testing.T) {
 	tc, err = hub.Validate(keys.Tenant)
 	want := tenant.Context{
 		TenantID: "default", TenantName: "default", KeyID: tc.KeyID, Permissions: []tenant.Permission{tenant.Admin},
-		Limits: tenant.Limits{Version: 2, Vectors: -1, Bytes: -1, Collections: -1}, ValidatedAt: hub.now(),
+		Limits: tenant.Limits{Version: 2, Vectors: -1, Bytes: -1, Collections: -1}, ValidatedAt: hub.now(), HubIndex: 2,
 	}
 	if diff := cmp.Diff(want, tc); err != nil || diff != "" {
 		t.Errorf("tenant key: %v\n%s", err, diff)
@@ -148,11 +149,11 @@ func TestTenantLife(t *testing.T) {
 	if ids := hub.Deleting(); len(ids) != 1 || ids[0] != a.ID {
 		t.Errorf("deleting %v", ids)
 	}
-	_, _, err = hub.CreateKey(ctx, a.ID, tenant.Admin)
+	_, _, err = hub.CreateKey(ctx, KeySpec{Tenant: a.ID, Permissions: []tenant.Permission{tenant.Admin}})
 	wantCode(t, err, CodeFailedPrecondition)
-	wantCode(t, hub.TenantPurged(ctx, b.ID), CodeFailedPrecondition)
+	wantCode(t, hub.TenantPurged(ctx, b.ID, Erased{}), CodeFailedPrecondition)
 
-	if err := hub.TenantPurged(ctx, a.ID); err != nil {
+	if err := hub.TenantPurged(ctx, a.ID, Erased{}); err != nil {
 		t.Error(err)
 	}
 	_, err = hub.DeleteTenant(ctx, a.ID)
@@ -160,7 +161,7 @@ func TestTenantLife(t *testing.T) {
 	_, err = hub.ListKeys(ctx, a.ID)
 	wantCode(t, err, CodeNotFound)
 	for key := range g.tx.state {
-		if strings.Contains(key, string(a.ID)) {
+		if strings.Contains(key, string(a.ID)) && !slices.Contains([]byte{tagAuditOf, tagAuditPool, tagErasure}, key[0]) {
 			t.Errorf("a purged tenant left %q", key)
 		}
 	}
@@ -224,11 +225,11 @@ func TestWrongCommandsDoNotReachTheLog(t *testing.T) {
 	hub, g, _ := bornHub(t)
 	before := g.index
 	for _, name := range []string{"", strings.Repeat("x", 256), "a\x00b", "a\nb", "a\x7fb", "a\u0085b", "a\u202eb", "a\u2066b", "\xff"} {
-		_, err := hub.CreateTenant(ctx, name, "free")
+		_, err := hub.CreateTenant(ctx, TenantSpec{Name: name, Plan: "free"})
 		wantCode(t, err, CodeInvalidRequest)
 	}
 	for _, p := range []tenant.Permission{"", "admin", "OPERATOR"} {
-		_, _, err := hub.CreateKey(ctx, DefaultTenant, p)
+		_, _, err := hub.CreateKey(ctx, KeySpec{Tenant: DefaultTenant, Permissions: []tenant.Permission{p}})
 		wantCode(t, err, CodeInvalidRequest)
 	}
 	_, err := hub.DeleteTenant(ctx, "../x")
@@ -238,10 +239,10 @@ func TestWrongCommandsDoNotReachTheLog(t *testing.T) {
 	if g.index != before {
 		t.Errorf("%d of them did", g.index-before)
 	}
-	_, err = hub.CreateTenant(ctx, "acme", "gold")
+	_, err = hub.CreateTenant(ctx, TenantSpec{Name: "acme", Plan: "gold"})
 	wantCode(t, err, CodeInvalidRequest)
 	for _, name := range []string{"a", strings.Repeat("x", 255), "Ünïcödé 名前", "a b"} {
-		if _, err := hub.CreateTenant(ctx, name, "free"); err != nil {
+		if _, err := hub.CreateTenant(ctx, TenantSpec{Name: name, Plan: "free"}); err != nil {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
@@ -256,7 +257,7 @@ func TestKeysOfATenantAreBounded(t *testing.T) {
 		k, _ := mustKey(t, hub, a.ID, tenant.ReadOnly)
 		keys = append(keys, k)
 	}
-	_, _, err := hub.CreateKey(ctx, a.ID, tenant.ReadOnly)
+	_, _, err := hub.CreateKey(ctx, KeySpec{Tenant: a.ID, Permissions: []tenant.Permission{tenant.ReadOnly}})
 	wantCode(t, err, CodeQuotaExceeded)
 
 	for _, k := range keys[5:7] {
@@ -267,7 +268,7 @@ func TestKeysOfATenantAreBounded(t *testing.T) {
 	for range 2 {
 		mustKey(t, hub, a.ID, tenant.ReadOnly)
 	}
-	_, _, err = hub.CreateKey(ctx, a.ID, tenant.ReadOnly)
+	_, _, err = hub.CreateKey(ctx, KeySpec{Tenant: a.ID, Permissions: []tenant.Permission{tenant.ReadOnly}})
 	wantCode(t, err, CodeQuotaExceeded)
 	listed, err := hub.ListKeys(ctx, a.ID)
 	if err != nil || len(listed) != KeysPerTenantMax {
@@ -285,13 +286,13 @@ func TestGroupErrorsPass(t *testing.T) {
 	ctx := context.Background()
 	hub, g, _ := bornHub(t)
 	g.err = errors.New("leadership lost")
-	_, err1 := hub.CreateTenant(ctx, "a", "free")
+	_, err1 := hub.CreateTenant(ctx, TenantSpec{Name: "a", Plan: "free"})
 	_, err2 := hub.ListTenants(ctx)
 	_, err3 := hub.DeleteTenant(ctx, DefaultTenant)
-	_, _, err4 := hub.CreateKey(ctx, DefaultTenant, tenant.Admin)
+	_, _, err4 := hub.CreateKey(ctx, KeySpec{Tenant: DefaultTenant, Permissions: []tenant.Permission{tenant.Admin}})
 	_, err5 := hub.ListKeys(ctx, "")
 	_, err6 := hub.RevokeKey(ctx, "k")
-	for i, err := range []error{err1, err2, err3, err4, err5, err6, hub.TenantPurged(ctx, DefaultTenant)} {
+	for i, err := range []error{err1, err2, err3, err4, err5, err6, hub.TenantPurged(ctx, DefaultTenant, Erased{})} {
 		if !errors.Is(err, g.err) {
 			t.Errorf("call %d: %v", i+1, err)
 		}

@@ -11,6 +11,8 @@ const (
 	CodeAuthInvalidFormat  Code = "AUTH_INVALID_FORMAT" // not a key, or a mistyped one
 	CodeAuthInvalidKey     Code = "AUTH_INVALID_KEY"    // well formed, but unknown or revoked
 	CodeAuthKeyExpired     Code = "AUTH_KEY_EXPIRED"    // was valid
+	CodeNonceReplayed      Code = "AUTH_NONCE_REPLAYED" // a signed request came a second time
+	CodeForbidden          Code = "FORBIDDEN"           // the key is valid, and not for this
 	CodeTenantSuspended    Code = "TENANT_SUSPENDED"    // the key is valid, its tenant is suspended
 	CodeInvalidRequest     Code = "INVALID_REQUEST"     // wrong whatever the state is
 	CodeNotFound           Code = "NOT_FOUND"           // no such tenant, key, plan, member, token or group
@@ -43,11 +45,13 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // The answers to a bad credential are values: refusing costs no allocation.
 var (
-	errMissing   = &Error{Code: CodeAuthMissing, Message: "no access key: send Authorization: Bearer KEY, X-API-Key or api-key"}
-	errFormat    = &Error{Code: CodeAuthInvalidFormat, Message: "the access key is malformed or mistyped"}
-	errKey       = &Error{Code: CodeAuthInvalidKey, Message: "the access key is not valid"}
-	errSuspended = &Error{Code: CodeTenantSuspended, Message: "the tenant is suspended"}
-	errUnborn    = &Error{Code: CodeUnavailable, Message: "the hub has not started yet"}
+	errMissing  = &Error{Code: CodeAuthMissing, Message: "no access key: send Authorization: Bearer KEY, X-API-Key or api-key"}
+	errFormat   = &Error{Code: CodeAuthInvalidFormat, Message: "the access key is malformed or mistyped"}
+	errKey      = &Error{Code: CodeAuthInvalidKey, Message: "the access key is not valid"}
+	errExpired  = &Error{Code: CodeAuthKeyExpired, Message: "the access key has expired"}
+	errNoTenant = &Error{Code: CodeNotFound, Message: "there is no such tenant"}
+	errReplayed = &Error{Code: CodeNonceReplayed, Message: "the signed request has been received before"}
+	errUnborn   = &Error{Code: CodeUnavailable, Message: "the hub has not started yet"}
 )
 
 func errorf(code Code, format string, args ...any) *Error {

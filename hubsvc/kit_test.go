@@ -132,7 +132,7 @@ func wantCode(t testing.TB, err error, code Code) {
 
 func mustCreate(t testing.TB, hub *Embedded, plan string) Tenant {
 	t.Helper()
-	ten, err := hub.CreateTenant(context.Background(), "acme", plan)
+	ten, err := hub.CreateTenant(context.Background(), TenantSpec{Name: "acme", Plan: plan})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +141,7 @@ func mustCreate(t testing.TB, hub *Embedded, plan string) Tenant {
 
 func mustKey(t testing.TB, hub *Embedded, id tenant.ID, p tenant.Permission) (Key, string) {
 	t.Helper()
-	k, plain, err := hub.CreateKey(context.Background(), id, p)
+	k, plain, err := hub.CreateKey(context.Background(), KeySpec{Tenant: id, Permissions: []tenant.Permission{p}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,11 +35,11 @@ func (m *Machine) Apply(tx Txn, index uint64, data []byte) (any, error) {
 	if err != nil {
 		return nil, &Error{Code: CodeDataLoss, Message: fmt.Sprintf("entry %d", index), Err: err}
 	}
-	if err := cmd.Op.validate(); err != nil {
+	if err := cmd.validate(); err != nil {
 		return nil, err
 	}
-	a := &apply{tx: tx, now: cmd.Time, change: Change{Index: index}}
-	answer, err := a.op(cmd.Op)
+	a := &apply{tx: tx, actor: cmd.Actor, change: Change{Index: index}}
+	answer, err := a.entry(cmd)
 	if err != nil {
 		return nil, asError(err)
 	}
@@ -59,9 +59,33 @@ func asError(err error) error {
 // apply is the decision of one entry.
 type apply struct {
 	tx      Txn
-	now     int64
+	actor   Actor
+	now     int64   // of the log: never before that of an earlier entry
 	cluster Cluster // the birth record, once there is one
+	ledger  ledger
+	rows    uint16 // of the audit log, written by this entry
 	change  Change
+}
+
+// entry decides a command and does the housekeeping around it.
+func (a *apply) entry(c Command) (any, error) {
+	l, err := ledgerOf(a.tx)
+	if err != nil {
+		return nil, err
+	}
+	l.Time = max(l.Time, c.Time)
+	a.ledger, a.now = l, l.Time
+	if err := a.consumeNonce(); err != nil {
+		return nil, err
+	}
+	answer, err := a.op(c.Op)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.sweep(); err != nil {
+		return nil, err
+	}
+	return answer, a.tx.Put(Bucket, []byte{tagLedger}, encodeRecord(a.ledger))
 }
 
 func (a *apply) op(op Op) (any, error) {
@@ -82,7 +106,7 @@ func (a *apply) op(op Op) (any, error) {
 	case *DeleteTenant:
 		return a.deleteTenant(op.ID)
 	case *TenantPurged:
-		return a.tenantPurged(op.ID)
+		return a.tenantPurged(op)
 	case *CreateKey:
 		return a.createKey(op)
 	case *RevokeKey:
@@ -105,6 +129,26 @@ func (a *apply) clusterOp(op Op) (any, error) {
 		return a.joinMember(op)
 	case *SetPlacements:
 		return a.setPlacements(op)
+	}
+	return a.hubOp(op)
+}
+
+func (a *apply) hubOp(op Op) (any, error) {
+	switch op := op.(type) {
+	case *SetTenantStatus:
+		return a.setTenantStatus(op)
+	case *SetTenantPlan:
+		return a.setTenantPlan(op)
+	case *PutPlan:
+		return a.putPlan(op)
+	case *DeletePlan:
+		return a.deletePlan(op.Name)
+	case *RotateKey:
+		return a.rotateKey(op)
+	case *RecordAuth:
+		return a.recordAuth(op)
+	case *RecordCollections:
+		return a.recordCollections(op)
 	}
 	panic(fmt.Sprintf("BUG: hub op %T has no apply", op))
 }
@@ -131,128 +175,18 @@ func (a *apply) birth(op *Birth) (any, error) {
 		}
 		a.change.Plans = append(a.change.Plans, p)
 	}
-	if err := a.putNewKey(Key{Operator: true}, op.OperatorKey); err != nil {
+	if err := a.audit("", ActionBirth, cluster.ID.String(), ""); err != nil {
+		return nil, err
+	}
+	if err := a.putNewKey(Key{Operator: true, Kind: tenant.KeyTenant}, op.OperatorKey); err != nil {
 		return nil, err
 	}
 	first := &CreateTenant{ID: DefaultTenant, Name: string(DefaultTenant), Plan: tenant.PlanEnterprise}
 	if _, err := a.createTenant(first); err != nil {
 		return nil, err
 	}
-	if err := a.putNewKey(Key{Tenant: DefaultTenant, Permission: tenant.Admin}, op.TenantKey); err != nil {
+	if err := a.putNewKey(Key{Tenant: DefaultTenant, Permission: tenant.Admin, Kind: tenant.KeyTenant}, op.TenantKey); err != nil {
 		return nil, err
 	}
 	return cluster, nil
-}
-
-func (a *apply) createTenant(op *CreateTenant) (any, error) {
-	if _, ok, err := get[tenant.Plan](a.tx, recordKey(tagPlan, op.Plan)); err != nil {
-		return nil, err
-	} else if !ok {
-		return nil, errorf(CodeInvalidRequest, "there is no plan %q", op.Plan)
-	}
-	if err := a.mustBeFree(recordKey(tagTenant, op.ID), "tenant %s already exists", op.ID); err != nil {
-		return nil, err
-	}
-	t := Tenant{
-		ID: op.ID, Name: op.Name, Plan: op.Plan, Status: Active,
-		Partition: op.ID.Partition(a.cluster.Partitions),
-		Created:   a.now, Index: a.change.Index, PlanIndex: a.change.Index,
-	}
-	return t, a.putTenant(t)
-}
-
-func (a *apply) deleteTenant(id tenant.ID) (any, error) {
-	t, err := a.tenant(id)
-	if err != nil || t.Status == Deleting {
-		return t, err
-	}
-	keys, err := keysOf(a.tx, id)
-	if err != nil {
-		return nil, err
-	}
-	for _, k := range keys {
-		if err := a.revoke(&k); err != nil {
-			return nil, err
-		}
-	}
-	t.Status = Deleting
-	return t, a.putTenant(t)
-}
-
-func (a *apply) tenantPurged(id tenant.ID) (any, error) {
-	t, err := a.tenant(id)
-	if err != nil {
-		return nil, err
-	}
-	if t.Status != Deleting {
-		return nil, errorf(CodeFailedPrecondition, "tenant %s is not being deleted", id)
-	}
-	keys, err := keysOf(a.tx, id)
-	if err != nil {
-		return nil, err
-	}
-	for _, k := range keys {
-		if err := a.dropKey(k); err != nil {
-			return nil, err
-		}
-	}
-	a.change.Purged = append(a.change.Purged, id)
-	return t, a.tx.Delete(Bucket, recordKey(tagTenant, id))
-}
-
-func (a *apply) createKey(op *CreateKey) (any, error) {
-	t, err := a.tenant(op.Tenant)
-	if err != nil {
-		return nil, err
-	}
-	if t.Status == Deleting {
-		return nil, errorf(CodeFailedPrecondition, "tenant %s is being deleted", op.Tenant)
-	}
-	if err := a.makeRoom(op.Tenant); err != nil {
-		return nil, err
-	}
-	if err := a.putNewKey(Key{Tenant: op.Tenant, Permission: op.Permission}, op.Key); err != nil {
-		return nil, err
-	}
-	return a.change.Keys[len(a.change.Keys)-1], nil
-}
-
-// makeRoom keeps a tenant's key records at KeysPerTenantMax: the key revoked
-// first is forgotten first, a good key never.
-func (a *apply) makeRoom(t tenant.ID) error {
-	ids, err := keyIDsOf(a.tx, t)
-	if err != nil || len(ids) < KeysPerTenantMax {
-		return err
-	}
-	keys, err := keysOf(a.tx, t)
-	if err != nil {
-		return err
-	}
-	oldest := -1
-	for i, k := range keys {
-		if k.Revoked != 0 && (oldest < 0 || k.Revoked < keys[oldest].Revoked) {
-			oldest = i
-		}
-	}
-	if oldest < 0 {
-		return errorf(CodeQuotaExceeded, "tenant %s has %d keys, the most it can have", t, len(keys))
-	}
-	return a.dropKey(keys[oldest])
-}
-
-func (a *apply) revokeKey(id tenant.KeyID) (any, error) {
-	k, ok, err := get[Key](a.tx, recordKey(tagKey, id))
-	if err != nil {
-		return nil, err
-	}
-	if !ok {
-		return nil, errorf(CodeNotFound, "there is no key %s", id)
-	}
-	if k.Operator {
-		return nil, errorf(CodeFailedPrecondition, "key %s is the only operator key", id)
-	}
-	if err := a.revoke(&k); err != nil {
-		return nil, err
-	}
-	return k, nil
 }

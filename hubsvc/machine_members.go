@@ -94,6 +94,9 @@ func (a *apply) setMemberState(op *SetMemberState) (any, error) {
 		}
 	}
 	m.State = op.State
+	if err := a.audit("", ActionMemberState, m.Name, op.State.String()); err != nil {
+		return nil, err
+	}
 	return a.putMember(m)
 }
 
@@ -117,6 +120,9 @@ func (a *apply) createJoinToken(op *CreateJoinToken) (any, error) {
 		return nil, err
 	}
 	if err := a.sweepTokens(); err != nil {
+		return nil, err
+	}
+	if err := a.audit("", ActionMemberToken, "", ""); err != nil {
 		return nil, err
 	}
 	t := joinToken{Hash: op.Hash, Expires: max(a.now, 0) + op.TTL, Index: a.change.Index}
@@ -172,6 +178,9 @@ func (a *apply) joinMember(op *JoinMember) (any, error) {
 		return nil, err
 	}
 	joined.Replaced = replaced
+	if err := a.audit("", ActionMemberJoin, op.Name, ""); err != nil {
+		return nil, err
+	}
 	token.Member, token.Request = joined.Member.Number, op.Request
 	return joined, a.tx.Put(Bucket, tokenKey(op.Token), encodeRecord(token))
 }

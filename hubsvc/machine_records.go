@@ -4,13 +4,7 @@ import "github.com/hivehub/waggle/tenant"
 
 // The writes of records: each keeps a record, its indexes and the Change alike.
 
-func (a *apply) tenant(id tenant.ID) (Tenant, error) {
-	t, ok, err := get[Tenant](a.tx, recordKey(tagTenant, id))
-	if err == nil && !ok {
-		err = errorf(CodeNotFound, "there is no tenant %s", id)
-	}
-	return t, err
-}
+func (a *apply) tenant(id tenant.ID) (Tenant, error) { return tenantOf(a.tx, id) }
 
 // mustBeFree refuses the entry when something is stored at key.
 func (a *apply) mustBeFree(key []byte, format string, args ...any) error {
@@ -29,6 +23,7 @@ func (a *apply) putTenant(t Tenant) error {
 // putNewKey completes k with what its maker said and stores it.
 func (a *apply) putNewKey(k Key, n NewKey) error {
 	k.ID, k.Hash, k.Prefix, k.Test = n.ID, n.Hash, n.Prefix, n.Test
+	k.Rotated, k.Next = 0, ""
 	k.Created, k.Index = a.now, a.change.Index
 	if err := a.mustBeFree(recordKey(tagKey, k.ID), "key %s already exists", k.ID); err != nil {
 		return err

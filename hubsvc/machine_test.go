@@ -27,18 +27,25 @@ var commands = []struct {
 	cmd    Command
 	golden string
 }{
-	{Command{1000, &Birth{ClusterID: ClusterID{9}, Partitions: 64, SecretSum: KeyHash{8}, OperatorKey: someKey, TenantKey: otherKey}}, "010100000000000003e885a26964c41009000000000000000000000000000000a170ce00000040a27373c4200800000000000000000000000000000000000000000000000000000000000000a26f6b84a26964a36b5f31a168c4200102030000000000000000000000000000000000000000000000000000000000a27078ac68685f6c6976655f61626364a27473c3a2746b84a26964a36b5f32a168c4200400000000000000000000000000000000000000000000000000000000000000a27078ac68685f6c6976655f65666768a27473c2"},
-	{Command{1001, &CreateTenant{ID: "acme", Name: "Acme", Plan: "pro"}}, "010200000000000003e983a26964a461636d65a16ea441636d65a2706ca370726f"},
-	{Command{1002, &DeleteTenant{ID: "acme"}}, "010300000000000003ea81a26964a461636d65"},
-	{Command{1003, &TenantPurged{ID: "acme"}}, "010400000000000003eb81a26964a461636d65"},
-	{Command{1004, &CreateKey{Tenant: "acme", Permission: tenant.MCP, Key: someKey}}, "010500000000000003ec83a2746ea461636d65a2706da34d4350a16b84a26964a36b5f31a168c4200102030000000000000000000000000000000000000000000000000000000000a27078ac68685f6c6976655f61626364a27473c3"},
-	{Command{1005, &RevokeKey{ID: "k_1"}}, "010600000000000003ed81a26964a36b5f31"},
-	{Command{1006, &NameMember{Number: 1, Name: "n1", Cluster: "demo", Address: "10.0.0.1:15010", HTTP: "10.0.0.1:15002"}}, "010700000000000003ee85a16ece00000001a26e6da26e31a163a464656d6fa161ae31302e302e302e313a3135303130a168ae31302e302e302e313a3135303032"},
-	{Command{1007, &SetMemberAddress{Number: 2, Address: "10.0.0.2:15010"}}, "010800000000000003ef83a16ece00000002a161ae31302e302e302e323a3135303130a168a0"},
-	{Command{1008, &SetMemberState{Number: 2, State: MemberLeaving}}, "010900000000000003f082a16ece00000002a173cc02"},
-	{Command{1009, &CreateJoinToken{Hash: TokenHash{7}, TTL: 3600_000}}, "010a00000000000003f182a168c4200700000000000000000000000000000000000000000000000000000000000000a174d3000000000036ee80"},
-	{Command{1010, &JoinMember{Token: TokenHash{7}, Request: TokenHash{6}, Name: "n2", Cluster: "demo", Address: "10.0.0.2:15010", Replace: true}}, "010b00000000000003f287a2746bc4200700000000000000000000000000000000000000000000000000000000000000a171c4200600000000000000000000000000000000000000000000000000000000000000a26e6da26e32a163a464656d6fa161ae31302e302e302e323a3135303130a168a0a172c3"},
-	{Command{1011, &SetPlacements{Changes: []PlacementChange{{Group: 3, Expected: 9, Replicas: []Replica{{ID: 1<<32 | 1}, {ID: NewReplica(2), Learner: true}}}}}}, "010c00000000000003f381a1639183a167cf0000000000000003a176cf0000000000000009a1729281a26964cf000000010000000182a26964cf0000000200000000a16cc3"},
+	{Command{Time: 1000, Op: &Birth{ClusterID: ClusterID{9}, Partitions: 64, SecretSum: KeyHash{8}, OperatorKey: someKey, TenantKey: otherKey}}, "010100000000000003e885a26964c41009000000000000000000000000000000a170ce00000040a27373c4200800000000000000000000000000000000000000000000000000000000000000a26f6b84a26964a36b5f31a168c4200102030000000000000000000000000000000000000000000000000000000000a27078ac68685f6c6976655f61626364a27473c3a2746b84a26964a36b5f32a168c4200400000000000000000000000000000000000000000000000000000000000000a27078ac68685f6c6976655f65666768a27473c2"},
+	{Command{Time: 1001, Op: &CreateTenant{ID: "acme", Name: "Acme", Plan: "pro"}}, "010200000000000003e983a26964a461636d65a16ea441636d65a2706ca370726f"},
+	{Command{Time: 1002, Op: &DeleteTenant{ID: "acme"}}, "010300000000000003ea81a26964a461636d65"},
+	{Command{Time: 1003, Op: &TenantPurged{ID: "acme"}}, "010400000000000003eb81a26964a461636d65"},
+	{Command{Time: 1004, Op: &CreateKey{Tenant: "acme", Permission: tenant.MCP, Key: someKey}}, "010500000000000003ec83a2746ea461636d65a2706da34d4350a16b84a26964a36b5f31a168c4200102030000000000000000000000000000000000000000000000000000000000a27078ac68685f6c6976655f61626364a27473c3"},
+	{Command{Time: 1005, Op: &RevokeKey{ID: "k_1"}}, "010600000000000003ed81a26964a36b5f31"},
+	{Command{Time: 1006, Op: &NameMember{Number: 1, Name: "n1", Cluster: "demo", Address: "10.0.0.1:15010", HTTP: "10.0.0.1:15002"}}, "010700000000000003ee85a16ece00000001a26e6da26e31a163a464656d6fa161ae31302e302e302e313a3135303130a168ae31302e302e302e313a3135303032"},
+	{Command{Time: 1007, Op: &SetMemberAddress{Number: 2, Address: "10.0.0.2:15010"}}, "010800000000000003ef83a16ece00000002a161ae31302e302e302e323a3135303130a168a0"},
+	{Command{Time: 1008, Op: &SetMemberState{Number: 2, State: MemberLeaving}}, "010900000000000003f082a16ece00000002a173cc02"},
+	{Command{Time: 1009, Op: &CreateJoinToken{Hash: TokenHash{7}, TTL: 3600_000}}, "010a00000000000003f182a168c4200700000000000000000000000000000000000000000000000000000000000000a174d3000000000036ee80"},
+	{Command{Time: 1010, Op: &JoinMember{Token: TokenHash{7}, Request: TokenHash{6}, Name: "n2", Cluster: "demo", Address: "10.0.0.2:15010", Replace: true}}, "010b00000000000003f287a2746bc4200700000000000000000000000000000000000000000000000000000000000000a171c4200600000000000000000000000000000000000000000000000000000000000000a26e6da26e32a163a464656d6fa161ae31302e302e302e323a3135303130a168a0a172c3"},
+	{Command{Time: 1011, Op: &SetPlacements{Changes: []PlacementChange{{Group: 3, Expected: 9, Replicas: []Replica{{ID: 1<<32 | 1}, {ID: NewReplica(2), Learner: true}}}}}}, "010c00000000000003f381a1639183a167cf0000000000000003a176cf0000000000000009a1729281a26964cf000000010000000182a26964cf0000000200000000a16cc3"},
+	{Command{Time: 1012, Op: &SetTenantStatus{ID: "acme", Status: Suspended}}, "010d00000000000003f482a26964a461636d65a173cc02"},
+	{Command{Time: 1013, Op: &SetTenantPlan{ID: "acme", Plan: "pro"}}, "010e00000000000003f582a26964a461636d65a2706ca370726f"},
+	{Command{Time: 1014, Op: &PutPlan{Plan: tenant.Plan{Name: "gold", Limits: tenant.Limits{Vectors: 7, Bytes: -1, Collections: 3}, Rates: &tenant.Rates{PerMinute: 60, PerHour: -1, PerDay: 0}}}}, "010f00000000000003f681a17083a16ea4676f6c64a16c84a176cf0000000000000000a16ed30000000000000007a162d3ffffffffffffffffa163d30000000000000003a17283a16dd3000000000000003ca168d3ffffffffffffffffa164d30000000000000000"},
+	{Command{Time: 1015, Op: &DeletePlan{Name: "gold"}}, "011000000000000003f781a16ea4676f6c64"},
+	{Command{Time: 1016, Op: &RotateKey{ID: "k_1", Grace: 604800_000, Key: otherKey}}, "011100000000000003f883a26964a36b5f31a167d300000000240c8400a16b84a26964a36b5f32a168c4200400000000000000000000000000000000000000000000000000000000000000a27078ac68685f6c6976655f65666768a27473c2"},
+	{Command{Time: 1017, Op: &RecordAuth{Seen: []AuthSeen{{Tenant: "acme", KeyID: "k_1", KeyPrefix: "hh_live_abcd", Address: "10.0.0.9", Reason: "AUTH_KEY_EXPIRED", Count: 3, First: 900, Last: 1000}, {Count: 1, First: 5, Last: 5}}}}, "011200000000000003f981a1739288a2746ea461636d65a16ba36b5f31a170ac68685f6c6976655f61626364a161a831302e302e302e39a172b0415554485f4b45595f45585049524544a163ce00000003a166d30000000000000384a16cd300000000000003e883a163ce00000001a166d30000000000000005a16cd30000000000000005"},
+	{Command{Time: 1018, Op: &RecordCollections{Records: []CollectionRecord{{Tenant: "acme", Collection: 1 << 40, Name: "docs", Created: 1000}, {Tenant: "acme", Collection: 7, Name: "old", Created: 10, Deleted: 20}}}}, "011300000000000003fa81a1729284a2746ea461636d65a163cf0000010000000000a16ea4646f6373a174d300000000000003e885a2746ea461636d65a163cf0000000000000007a16ea36f6c64a174d3000000000000000aa164d30000000000000014"},
 }
 
 func TestCommandCodec(t *testing.T) {
@@ -72,13 +79,13 @@ func TestCommandCodec(t *testing.T) {
 func TestBirthWithAuthorityCodec(t *testing.T) {
 	op := *commands[0].cmd.Op.(*Birth)
 	op.Authority = &NewAuthority{Certificate: []byte{1, 2}, SealedKey: []byte{3}}
-	data := EncodeCommand(Command{1000, &op})
+	data := EncodeCommand(Command{Time: 1000, Op: &op})
 	want := strings.Replace(commands[0].golden, "85a26964", "86a26964", 1) + "a2636182a163c4020102a16bc40103"
 	if got := hex.EncodeToString(data); got != want {
 		t.Errorf("it is now %s", got)
 	}
 	back, err := DecodeCommand(data)
-	if diff := cmp.Diff(Command{1000, &op}, back); err != nil || diff != "" {
+	if diff := cmp.Diff(Command{Time: 1000, Op: &op}, back); err != nil || diff != "" {
 		t.Errorf("%v\n%s", err, diff)
 	}
 }
@@ -252,12 +259,13 @@ func checkIndexes(t *rapid.T, tx *memTxn) {
 // know of clocks, randomness, files or maps, whose order is random.
 func TestMachineKnowsNothingElse(t *testing.T) {
 	allowed := []string{
-		"bytes", "encoding/binary", "encoding/hex", "errors", "fmt", "math", "strings", "unicode/utf8",
+		"bytes", "crypto/sha256", "encoding/binary", "encoding/hex", "errors", "fmt", "math", "strings", "unicode/utf8",
 		"github.com/vmihailenco/msgpack/v5", "github.com/hivehub/waggle/tenant",
 	}
 	for _, name := range []string{
 		"machine.go", "machine_records.go", "machine_members.go", "machine_placement.go", "state.go", "state_cluster.go",
 		"command.go", "command_cluster.go", "validate.go", "validate_cluster.go", "records.go", "records_cluster.go",
+		"machine_tenants.go", "machine_keys.go", "machine_tables.go", "state_hub.go", "command_hub.go", "validate_hub.go", "records_hub.go",
 	} {
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
 		if err != nil {

@@ -52,24 +52,52 @@ type Tenant struct {
 	Plan      string    `msgpack:"pl"`
 	Status    Status    `msgpack:"s"`
 	Partition uint32    `msgpack:"p"`
-	Created   int64     `msgpack:"t"`  // unix ms
-	Index     uint64    `msgpack:"i"`  // log index of the creation; orders lists
-	PlanIndex uint64    `msgpack:"pi"` // log index since which it has this plan
+	Created   int64     `msgpack:"t"`            // unix ms
+	Index     uint64    `msgpack:"i"`            // log index of the creation; orders lists
+	PlanIndex uint64    `msgpack:"pi"`           // log index since which it has this plan
+	Suspended int64     `msgpack:"su,omitempty"` // unix ms, 0 unless it is suspended
+	Deleted   int64     `msgpack:"d,omitempty"`  // unix ms, 0 unless it is being deleted
 }
 
 // Key is the record of an access key. The key itself is nowhere: Hash finds
-// it, Prefix lets people recognise it.
+// it, Prefix lets people recognise it. What it points to never changes.
 type Key struct {
 	ID         tenant.KeyID      `msgpack:"id"`
-	Tenant     tenant.ID         `msgpack:"tn"` // "" for an operator key
+	Tenant     tenant.ID         `msgpack:"tn"` // "" for an operator key and for a service's
 	Operator   bool              `msgpack:"o"`
 	Hash       KeyHash           `msgpack:"h"`
-	Permission tenant.Permission `msgpack:"pm"` // "" for an operator key
+	Permission tenant.Permission `msgpack:"pm"` // "" for an operator key and for a service's
 	Prefix     string            `msgpack:"px"` // tenant.ShownPrefix of the key
 	Test       bool              `msgpack:"ts"`
 	Created    int64             `msgpack:"t"` // unix ms
 	Revoked    int64             `msgpack:"r"` // unix ms, 0 while the key is good
 	Index      uint64            `msgpack:"i"` // log index of the creation; orders lists
+
+	Kind    tenant.KeyKind `msgpack:"kd,omitempty"` // KeyTenant where the record says nothing
+	Name    string         `msgpack:"n,omitempty"`  // of a service's key, the service's; of another, whatever
+	Scope   *tenant.Scope  `msgpack:"sc,omitempty"`
+	Rates   *tenant.Rates  `msgpack:"ra,omitempty"` // nil: none but the tenant's
+	Expires int64          `msgpack:"e,omitempty"`  // unix ms, 0: never
+	Rotated int64          `msgpack:"ro,omitempty"` // unix ms, 0 unless another has taken its place
+	Next    tenant.KeyID   `msgpack:"nx,omitempty"` // that other
+}
+
+// defaults completes a record of old.
+func (k *Key) defaults() {
+	if k.Kind == 0 {
+		k.Kind = tenant.KeyTenant
+	}
+}
+
+// ended returns since when the key is of no use at now, and false while it is.
+func (k *Key) ended(now int64) (int64, bool) {
+	switch {
+	case k.Revoked != 0:
+		return k.Revoked, true
+	case k.Expires != 0 && k.Expires <= now:
+		return k.Expires, true
+	}
+	return 0, false
 }
 
 // Change is what one command did to the records, complete: a holder of copies
@@ -81,6 +109,8 @@ type Change struct {
 	Tenants []Tenant
 	Keys    []Key
 	Purged  []tenant.ID // the tenant's record and those of its keys are gone
+	NoPlans []string    // plans that are gone
+	Events  []Event
 
 	ClusterName string // "" when it was not touched
 	Authority   *Authority

@@ -49,6 +49,19 @@ type (
 //	0x09 SHA-256 of secret (32)   joinToken
 //	0x0a group (8, big endian)    Placement; until it changes, implied by the birth
 //	0x0b                          Authority
+//	0x0c                          ledger
+//	0x0d time (8) index (8) ordinal (2)            AuditEntry; big endian, as below
+//	0x0e pool 0x00 time (8) index (8) ordinal (2)  -> 0x01; pool: see auditPoolOf
+//	0x0f pool                                      auditPool
+//	0x10 version (8)                               Event
+//	0x11 service 0x00 nonce                        nonceRow
+//	0x12 until (8) service 0x00 nonce              -> 0x01
+//	0x13 tenant id 0x00 collection (8)             CollectionRecord
+//	0x14 tenant id 0x00 index (8) collection (8)   -> 0x01; of the deleted ones
+//	0x15 tenant id                                 collectionCount
+//	0x16 tenant id                                 erasureRecord
+//	0x17 index (8)                                 -> tenant id, of erasureRecords
+//	0x18 tenant id                                 -> 0x01; purged, and rows left under 0x13 to 0x15
 const (
 	tagCluster byte = iota + 1
 	tagPlan
@@ -61,6 +74,19 @@ const (
 	tagToken
 	tagPlacement
 	tagAuthority
+	tagLedger
+	tagAudit
+	tagAuditOf
+	tagAuditPool
+	tagEvent
+	tagNonce
+	tagNonceUntil
+	tagCollection
+	tagCollectionGone
+	tagCollectionCount
+	tagErasure
+	tagErasureOrder
+	tagSweep
 
 	recordVersion = 1
 )
@@ -92,6 +118,9 @@ func decodeRecord[R any](value []byte) (R, error) {
 	}
 	if err := msgpack.Unmarshal(value[1:], &r); err != nil {
 		return r, &Error{Code: CodeDataLoss, Message: fmt.Sprintf("hub record %T", r), Err: err}
+	}
+	if old, ok := any(&r).(interface{ defaults() }); ok {
+		old.defaults()
 	}
 	return r, nil
 }

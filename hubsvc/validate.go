@@ -43,25 +43,62 @@ func (op *CreateTenant) validate() error {
 	if err := validateTenantID(op.ID); err != nil {
 		return err
 	}
-	return validateName(op.Name)
+	return validateName("tenant name", op.Name)
 }
 
 func (op *DeleteTenant) validate() error { return validateTenantID(op.ID) }
-func (op *TenantPurged) validate() error { return validateTenantID(op.ID) }
+
+func (op *TenantPurged) validate() error {
+	if len(op.Document) > certificateBytesMax || len(op.Signature) > signatureBytesMax || len(op.Document) == 0 && len(op.Signature) != 0 {
+		return errorf(CodeInvalidRequest, "the certificate of erasure is malformed")
+	}
+	return validateTenantID(op.ID)
+}
 
 func (op *CreateKey) validate() error {
-	if err := validateTenantID(op.Tenant); err != nil {
+	if err := op.validateKind(); err != nil {
 		return err
 	}
-	if _, ok := tenant.ParsePermission(string(op.Permission)); !ok {
-		return errorf(CodeInvalidRequest, "permission is %q; must be ADMIN, READ_WRITE, READ_ONLY or MCP", op.Permission)
+	if op.Name != "" && op.Kind != tenant.KeyService {
+		if err := validateName("key name", op.Name); err != nil {
+			return err
+		}
+	}
+	if err := op.Scope.Validate(); err != nil {
+		return &Error{Code: CodeInvalidRequest, Message: err.Error()}
+	}
+	if op.Expires < 0 {
+		return errorf(CodeInvalidRequest, "a key expires before 1970")
 	}
 	return op.Key.validate()
+}
+
+// validateKind holds what a key is for against its kind.
+func (op *CreateKey) validateKind() error {
+	switch op.Kind {
+	case tenant.KeyService:
+		if op.Tenant != "" || op.Permission != "" || op.Scope != nil && len(op.Scope.Collections) > 0 {
+			return errorf(CodeInvalidRequest, "a service's key has no tenant, no permission and no collections")
+		}
+		return validateWord("service name", op.Name)
+	case 0, tenant.KeyTenant, tenant.KeyMCP:
+		if _, ok := tenant.ParsePermission(string(op.Permission)); !ok {
+			return errorf(CodeInvalidRequest, "permission is %q; must be ADMIN, READ_WRITE, READ_ONLY or MCP", op.Permission)
+		}
+		if op.Kind == tenant.KeyMCP && op.Permission == tenant.Admin {
+			return errorf(CodeInvalidRequest, "an MCP key cannot be ADMIN")
+		}
+		return validateTenantID(op.Tenant)
+	}
+	return errorf(CodeInvalidRequest, "there is no kind %d of keys", op.Kind)
 }
 
 func (op *RevokeKey) validate() error { return validateKeyID(op.ID) }
 
 func (k *NewKey) validate() error {
+	if len(k.Prefix) > shownPrefixCharsMax {
+		return errorf(CodeInvalidRequest, "the shown part of a key has %d characters; the most is %d", len(k.Prefix), shownPrefixCharsMax)
+	}
 	if k.Hash == (KeyHash{}) {
 		return errorf(CodeInvalidRequest, "key hash is zero")
 	}
@@ -84,18 +121,18 @@ func validateKeyID(id tenant.KeyID) error {
 
 // validateName names its characters one by one rather than ask the unicode
 // tables: apply must decide alike on nodes built with different Go versions.
-func validateName(name string) error {
+func validateName(what, name string) error {
 	if name == "" || len(name) > NameBytesMax {
-		return errorf(CodeInvalidRequest, "tenant name must be 1 to %d bytes", NameBytesMax)
+		return errorf(CodeInvalidRequest, "%s must be 1 to %d bytes", what, NameBytesMax)
 	}
 	if !utf8.ValidString(name) {
-		return errorf(CodeInvalidRequest, "tenant name is not UTF-8")
+		return errorf(CodeInvalidRequest, "%s is not UTF-8", what)
 	}
 	for _, r := range name {
 		control := r < 0x20 || r >= 0x7f && r < 0xa0
 		bidi := r == 0x61c || r == 0x200e || r == 0x200f || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069
 		if control || bidi {
-			return errorf(CodeInvalidRequest, "tenant name holds the control character %U", r)
+			return errorf(CodeInvalidRequest, "%s holds the control character %U", what, r)
 		}
 	}
 	return nil

@@ -11,7 +11,7 @@ type KeyID string
 // Context says on whose behalf a request runs. It is made once, at the edge,
 // from a validated credential, travels with every message, and no storage or
 // grain operation can be called without a valid one. The zero Context is
-// invalid.
+// invalid. What it points to is shared and never changes.
 type Context struct {
 	TenantID    ID
 	TenantName  string
@@ -22,23 +22,46 @@ type Context struct {
 	IsOperator  bool
 	RequestID   string
 	ValidatedAt time.Time
+
+	Suspended  bool      // the tenant is: see May
+	Service    string    // name of the service that acts, "" for a key of the tenant
+	Nonce      string    // of a signed request that changes something; apply records it
+	Scope      *Scope    // what the key is narrowed to; nil: nothing
+	Deprecated bool      // the key has been rotated, and works until ExpiresAt
+	ExpiresAt  time.Time // of the key; zero: never
+	HubIndex   uint64    // up to where the hub's log was known to whoever made the context
 }
 
 // Valid reports whether c was made from a validated credential of a tenant.
 func (c Context) Valid() bool { return c.TenantID != "" && !c.ValidatedAt.IsZero() }
 
-// May reports whether the key behind c is allowed to do op.
+// May reports whether the key behind c is allowed to do op. In a suspended
+// tenant an ADMIN may read its usage and export its data, and that is all.
 func (c Context) May(op Operation) bool {
-	if op == OpOperator {
+	switch op {
+	case OpOperator:
 		return c.IsOperator
+	case OpService:
+		return c.IsOperator || c.Service != "" && c.TenantID == ""
+	case OpSelf:
+		if c.IsOperator || c.Service != "" {
+			return true
+		}
+	}
+	if c.Suspended && op != OpOwnUsage && op != OpDownload {
+		return op == OpPublic
 	}
 	for _, p := range c.Permissions {
-		if Allowed(p, op) {
+		if Allowed(p, op) && (!c.Suspended || p == Admin) {
 			return true
 		}
 	}
 	return false
 }
+
+// MayCollection reports whether the key is not narrowed to other collections
+// than the one of this name. It says nothing about whether there is one.
+func (c Context) MayCollection(name string) bool { return c.Scope.AllowsCollection(name) }
 
 // Unlimited is the value of a limit that does not exist. A limit of 0 allows nothing.
 const Unlimited int64 = -1

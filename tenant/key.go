@@ -54,6 +54,19 @@ const (
 	KeyService
 )
 
+// String returns the kind's word on the wire.
+func (k KeyKind) String() string {
+	switch k {
+	case KeyTenant:
+		return "tenant"
+	case KeyMCP:
+		return "mcp"
+	case KeyService:
+		return "service"
+	}
+	return "unknown"
+}
+
 // KeyForm is what can be told from a key without looking it up.
 type KeyForm struct {
 	Kind KeyKind
@@ -84,8 +97,20 @@ func ParseKey(key string) (KeyForm, error) {
 
 // NewKey makes a tenant's key from the system's random source. It is shown
 // once; what is stored is its HMAC.
-func NewKey() string {
-	b := append(make([]byte, 0, len(prefixLive)+ownBody), prefixLive...)
+func NewKey() string { return NewKeyOf(KeyForm{Kind: KeyTenant}) }
+
+// NewKeyOf makes a key of a form, like NewKey.
+func NewKeyOf(form KeyForm) string {
+	prefix := prefixLive
+	switch {
+	case form.Kind == KeyMCP:
+		prefix = prefixMCP
+	case form.Kind == KeyService:
+		prefix = prefixService
+	case form.Test:
+		prefix = prefixTest
+	}
+	b := append(make([]byte, 0, len(prefix)+ownBody), prefix...)
 	b = appendRandom(b, secretChars)
 	sum := keySum(string(b))
 	return string(append(append(b, '_'), sum[:]...))

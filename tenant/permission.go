@@ -23,8 +23,9 @@ func ParsePermission(s string) (Permission, bool) {
 // Operation is one row of the permission table. Each route names exactly one.
 type Operation uint8
 
-// The rows. OpPublic needs no key; OpOperator needs the node's operator key and
-// no permission of a tenant grants it.
+// The rows. OpPublic needs no key. No permission of a tenant grants OpOperator,
+// which needs the node's operator key, or OpService, which needs that or a
+// service's. OpSelf is what a key may know about itself: any key may.
 const (
 	OpPublic Operation = iota + 1
 	OpRead
@@ -36,6 +37,9 @@ const (
 	OpUpload
 	OpAdmin
 	OpOperator
+	OpOwnUsage
+	OpService
+	OpSelf
 )
 
 // Allowed reports whether a key with permission p may do op.
@@ -43,17 +47,17 @@ func Allowed(p Permission, op Operation) bool {
 	switch op {
 	case OpPublic:
 		return true
-	case OpRead:
+	case OpRead, OpSelf:
 		return p == Admin || p == ReadWrite || p == ReadOnly || p == MCP
 	case OpWrite:
 		return p == Admin || p == ReadWrite || p == MCP
 	case OpDeletePoints, OpManageCollections, OpBackup, OpUpload:
 		return p == Admin || p == ReadWrite
-	case OpDownload:
+	case OpDownload, OpOwnUsage:
 		return p == Admin || p == ReadWrite || p == ReadOnly
 	case OpAdmin:
 		return p == Admin
-	case OpOperator:
+	case OpOperator, OpService:
 		return false
 	}
 	return false

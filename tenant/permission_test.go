@@ -18,17 +18,22 @@ download or export, embed, own usage                                        | y 
 upload, import                                                              | y y n n
 keys, tenant settings, IP lists, audit of the own tenant                    | y n n n
 cluster and all-tenant operations                                           | n n n n
+own usage                                                                   | y y y n
+the hub's own routes                                                        | n n n n
+what a key may know about itself                                            | y y y y
 `
+
+const opLast = OpSelf
 
 func TestPermissionTable(t *testing.T) {
 	permissions := []Permission{Admin, ReadWrite, ReadOnly, MCP}
 	rows := []Operation{
 		OpRead, OpWrite, OpDeletePoints, OpManageCollections, OpBackup,
-		OpDownload, OpUpload, OpAdmin, OpOperator,
+		OpDownload, OpUpload, OpAdmin, OpOperator, OpOwnUsage, OpService, OpSelf,
 	}
 	lines := strings.Split(strings.TrimSpace(contractTable), "\n")
-	if len(lines) != len(rows) || int(OpOperator) != len(rows)+1 { // + OpPublic
-		t.Fatalf("%d rows in the contract, %d operations walked, %d there are", len(lines), len(rows), OpOperator)
+	if len(lines) != len(rows) || int(opLast) != len(rows)+1 { // + OpPublic
+		t.Fatalf("%d rows in the contract, %d operations walked, %d there are", len(lines), len(rows), opLast)
 	}
 	now := time.Now()
 	for i, line := range lines {
@@ -48,7 +53,7 @@ func TestPermissionTable(t *testing.T) {
 
 func TestPermissionEdges(t *testing.T) {
 	for _, p := range []Permission{"", "admin", "OPERATOR"} {
-		for op := OpRead; op <= OpOperator+1; op++ {
+		for op := OpRead; op <= opLast+1; op++ {
 			if Allowed(p, op) {
 				t.Errorf("permission %q may do operation %d", p, op)
 			}
@@ -61,7 +66,7 @@ func TestPermissionEdges(t *testing.T) {
 		if got, ok := ParsePermission(string(p)); got != p || !ok {
 			t.Errorf("%s parses as %q, %v", p, got, ok)
 		}
-		if Allowed(p, 0) || Allowed(p, OpOperator+1) {
+		if Allowed(p, 0) || Allowed(p, opLast+1) {
 			t.Errorf("%s may do what does not exist", p)
 		}
 	}
@@ -77,12 +82,41 @@ func TestOperatorContext(t *testing.T) {
 	if c.Valid() {
 		t.Error("an operator's context is valid for tenant data")
 	}
-	for op := OpRead; op <= OpOperator; op++ {
-		if got := c.May(op); got != (op == OpOperator) {
+	for op := OpRead; op <= opLast; op++ {
+		if got := c.May(op); got != (op == OpOperator || op == OpService || op == OpSelf) {
 			t.Errorf("operation %d: %v", op, got)
 		}
 	}
 	if (Context{}).Valid() || (Context{TenantID: "t"}).Valid() {
 		t.Error("a context that nobody validated is valid")
+	}
+}
+
+// A suspended tenant's ADMIN reads usage and exports; nobody does anything else.
+func TestSuspendedContext(t *testing.T) {
+	for _, p := range []Permission{Admin, ReadWrite, ReadOnly, MCP} {
+		c := Context{TenantID: "t", ValidatedAt: time.Now(), Permissions: []Permission{p}, Suspended: true}
+		for op := OpPublic; op <= opLast; op++ {
+			want := op == OpPublic || p == Admin && (op == OpOwnUsage || op == OpDownload)
+			if got := c.May(op); got != want {
+				t.Errorf("%s, operation %d: %v", p, op, got)
+			}
+		}
+	}
+}
+
+// A service's key opens the hub's routes; with a tenant beside it, that
+// tenant's, and no others.
+func TestServiceContext(t *testing.T) {
+	bare := Context{Service: "gateway", KeyID: "k", ValidatedAt: time.Now()}
+	for op := OpRead; op <= opLast; op++ {
+		if got := bare.May(op); got != (op == OpService || op == OpSelf) {
+			t.Errorf("bare, operation %d: %v", op, got)
+		}
+	}
+	acting := bare
+	acting.TenantID, acting.Permissions = "acme", []Permission{Admin}
+	if bare.Valid() || !acting.Valid() || acting.May(OpService) || acting.May(OpOperator) || !acting.May(OpAdmin) {
+		t.Error("a service that acts for a tenant is not its ADMIN, or more")
 	}
 }
