@@ -121,6 +121,10 @@ bench-growth: ## the same at 10,000 and at 1,000,000 x 128: PEER=BINARY OUT=DIR
 	@go run ./index/bench -data wide -peer "$(PEER)" -rows 10000 -queries 10000 -out "$(OUT)/10k" -rounds 7
 	@go run ./index/bench -data wide -peer "$(PEER)" -rows 1000000 -queries 1000 -out "$(OUT)/1m" -rounds 2
 
+.PHONY: bench-million
+bench-million: ## one node to POINTS (1,000,000) x 128: upserts, searches meanwhile, the collector's pauses
+	@go test -count=1 -tags figures ./e2e -run TestFigures -timeout 90m -v -points $(or $(POINTS),1000000) | grep -v '^=== '
+
 .PHONY: bench-scan
 bench-scan: ## a scan of codes, and the nearest as floats, beside an exact one
 	@go run ./index/bench -run scan -queries 10000
