@@ -15,6 +15,7 @@ import (
 	"go.uber.org/dig"
 	"go.uber.org/fx"
 
+	"github.com/hivehub/waggle/actors"
 	"github.com/hivehub/waggle/cli"
 	httpedge "github.com/hivehub/waggle/http"
 )
@@ -44,17 +45,18 @@ func serve(ctx context.Context, c Config) error {
 		fx.Provide(
 			newLogger,
 			lockDataDir,
-			openListeners,   // ports, before anything is written
-			takePlace,       // who this node is; an empty one of a cluster joins
-			openDataDir,     // the secret
-			newKeyDirectory, // who a key belongs to
-			newNetwork,      // the way to the other nodes
-			startNode,       // node log, partitions, replica actors
-			startHub,        // tenants, plans, keys; born if need be
-			joinOthers,      // peers, Consul, placement
-			startQuotas,     // limits for every write
-			startGrains,     // collections
-			startEdge,       // HTTP
+			openListeners,       // ports, before anything is written
+			takePlace,           // who this node is; an empty one of a cluster joins
+			openDataDir,         // the secret
+			newKeyDirectory,     // who a key belongs to
+			actors.NewHubLimits, // what its tenant may use
+			newNetwork,          // the way to the other nodes
+			startNode,           // node log, partitions, replica actors
+			startHub,            // tenants, plans, keys; born if need be
+			joinOthers,          // peers, Consul, placement
+			startQuotas,         // limits for every write
+			startGrains,         // collections
+			startEdge,           // HTTP
 		),
 		fx.Invoke(func(_ *httpedge.Server) {}, announce),
 	)

@@ -82,17 +82,18 @@ func (p *place) check(c Config) error {
 }
 
 // options are the node's place among others, for its actors.
-func (s *standing) options(net *network, keys *hubsvc.Directory, log *slog.Logger) actors.ClusterOptions {
+func (s *standing) options(net *network, hub hubState, log *slog.Logger) actors.ClusterOptions {
 	if s.place == nil && !s.first {
 		return actors.ClusterOptions{}
 	}
-	o := actors.ClusterOptions{Network: net, Topology: keys, OnImage: func(group uint64, state collection.View) {
+	o := actors.ClusterOptions{Network: net, Topology: hub.Keys, OnImage: func(group uint64, state collection.View) {
 		if group != actors.SystemGroup {
 			return
 		}
-		if err := keys.Reload(state); err != nil {
+		if err := hub.Keys.Reload(state); err != nil {
 			log.Error("the hub's state on this node cannot be used", "err", err)
 		}
+		hub.Limits.Reload()
 	}}
 	if s.place != nil {
 		o.Number, o.Joined = s.place.Number, s.place.Replica

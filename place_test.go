@@ -375,7 +375,7 @@ func TestDoorkeeper(t *testing.T) {
 	hub, _ := firstOf(t)
 	keys := newKeyDirectory(&dataDir{})
 	n, err := actors.Start(actors.Options{
-		Dir: t.TempDir(), Partitions: 1, Logger: slog.New(slog.DiscardHandler), Machine: machineOf(keys), TenantOf: tenantOf,
+		Dir: t.TempDir(), Partitions: 1, Logger: slog.New(slog.DiscardHandler), Machine: machineOf(hubState{Keys: keys, Limits: actors.NewHubLimits(keys)}), TenantOf: tenantOf,
 		OnFatal: func(err error) { t.Error(err) },
 	})
 	if err != nil {

@@ -146,15 +146,22 @@ func newKeyDirectory(d *dataDir) *hubsvc.Directory {
 	return hubsvc.NewDirectory(hubsvc.NewKeyHasher(d.secret.derive(purposeKeyHash)), time.Now)
 }
 
-func startNode(lc fx.Lifecycle, c Config, d *dataDir, s *standing, net *network, keys *hubsvc.Directory, log *slog.Logger) (*actors.Node, error) {
+// hubState is what this node keeps of the hub's state beside the log.
+type hubState struct {
+	fx.In
+	Keys   *hubsvc.Directory
+	Limits *actors.HubLimits
+}
+
+func startNode(lc fx.Lifecycle, c Config, d *dataDir, s *standing, net *network, hub hubState, log *slog.Logger) (*actors.Node, error) {
 	partitions := c.Partitions
 	if s.place != nil {
 		partitions = s.place.Partitions
 	}
 	n, err := actors.Start(actors.Options{
 		Dir: d.path, Partitions: partitions,
-		Cluster:            s.options(net, keys, log),
-		Machine:            machineOf(keys),
+		Cluster:            s.options(net, hub, log),
+		Machine:            machineOf(hub),
 		TenantOf:           tenantOf,
 		SegmentBytes:       c.Storage.SegmentBytes,
 		CheckpointBytes:    c.Storage.CheckpointBytes,
@@ -181,8 +188,12 @@ func startNode(lc fx.Lifecycle, c Config, d *dataDir, s *standing, net *network,
 
 // machineOf decides the system group's entries by the hub, the others' by the
 // collections' machine.
-func machineOf(keys *hubsvc.Directory) func(uint64) collection.StateMachine {
-	hub, data := actors.HubMachine(hubsvc.NewMachine(keys.Observe)), collection.StateMachine(collection.Machine{})
+func machineOf(state hubState) func(uint64) collection.StateMachine {
+	observe := func(c hubsvc.Change) {
+		state.Keys.Observe(c)
+		state.Limits.Observe(c)
+	}
+	hub, data := actors.HubMachine(hubsvc.NewMachine(observe)), collection.StateMachine(collection.Machine{})
 	return func(group uint64) collection.StateMachine {
 		if group == actors.SystemGroup {
 			return hub
@@ -233,20 +244,9 @@ func startHub(ctx context.Context, d *dataDir, s *standing, n *actors.Node, keys
 	return hub, first, err
 }
 
-// hubLimits answers the quota actors from the embedded hub.
-type hubLimits struct{ keys *hubsvc.Directory }
-
-// Limits returns the limits of the tenant's plan.
-func (h hubLimits) Limits(_ context.Context, id tenant.ID) (tenant.Limits, error) {
-	limits, ok := h.keys.Limits(id)
-	if !ok {
-		return tenant.Limits{}, collection.Errorf(collection.NotFound, "no such tenant")
-	}
-	return limits, nil
-}
-
-func startQuotas(lc fx.Lifecycle, n *actors.Node, keys *hubsvc.Directory) *actors.Quotas {
-	q := actors.NewQuotas(n.System(), hubLimits{keys}, actors.QuotaOptions{})
+func startQuotas(lc fx.Lifecycle, n *actors.Node, limits *actors.HubLimits) *actors.Quotas {
+	limits.Follow(n.SystemReplica())
+	q := actors.NewQuotas(n.System(), limits, actors.QuotaOptions{})
 	lc.Append(fx.StopHook(q.Stop))
 	return q
 }

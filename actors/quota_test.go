@@ -13,7 +13,9 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/hivehub/waggle/actors"
+	"github.com/hivehub/waggle/actors/actorstest"
 	"github.com/hivehub/waggle/collection"
+	"github.com/hivehub/waggle/hubsvc"
 	"github.com/hivehub/waggle/tenant"
 )
 
@@ -225,4 +227,73 @@ func BenchmarkLimits(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// What is applied to the hub here reaches the next write's limits: of a tenant,
+// and with a plan those of everybody; also after an image; and a tenant that is
+// gone has none.
+func TestHubLimitsFollowTheHub(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		keys := hubsvc.NewDirectory(hubsvc.NewKeyHasher(make([]byte, 32)), time.Now)
+		limits := actors.NewHubLimits(keys)
+		observe := func(c hubsvc.Change) {
+			keys.Observe(c)
+			limits.Observe(c)
+		}
+		system := quietSystem()
+		q := actors.NewQuotas(system, limits, actors.QuotaOptions{})
+		defer func() {
+			q.Stop()
+			system.Shutdown()
+			time.Sleep(time.Second) //nolint:forbidigo // fake time
+		}()
+		small := tenant.Plan{Name: "small", Limits: tenant.Limits{Vectors: 1}}
+		large := tenant.Plan{Name: "large", Limits: tenant.Limits{Vectors: 100}}
+		a := hubsvc.Tenant{ID: "a", Plan: "small", Status: hubsvc.Active}
+		b := hubsvc.Tenant{ID: "b", Plan: "large", Status: hubsvc.Active}
+		observe(hubsvc.Change{Index: 1, Cluster: &hubsvc.Cluster{}, Plans: []tenant.Plan{small, large}, Tenants: []hubsvc.Tenant{a, b}})
+		wantVectors(t, q, "a", 1)
+		wantVectors(t, q, "b", 100)
+
+		a.Plan = "large"
+		observe(hubsvc.Change{Index: 2, Tenants: []hubsvc.Tenant{a}})
+		synctest.Wait()
+		wantVectors(t, q, "a", 100)
+		large.Limits.Vectors = 50
+		observe(hubsvc.Change{Index: 3, Plans: []tenant.Plan{large}})
+		synctest.Wait()
+		wantVectors(t, q, "a", 50)
+		wantVectors(t, q, "b", 50)
+		// An image brings changes that nobody observed one by one.
+		large.Limits.Vectors = 7
+		keys.Observe(hubsvc.Change{Index: 4, Plans: []tenant.Plan{large}})
+		limits.Reload()
+		synctest.Wait()
+		wantVectors(t, q, "b", 7)
+		a.Status = hubsvc.Deleting
+		observe(hubsvc.Change{Index: 5, Tenants: []hubsvc.Tenant{a}})
+		synctest.Wait()
+		if l, err := q.Limits(t.Context(), "a"); collection.CodeOf(err) != collection.NotFound {
+			t.Fatalf("a deleted tenant: %+v, %v", l, err)
+		}
+	})
+}
+
+// Limits of a directory that nothing comes to any more are not taken for new.
+func TestHubLimitsWithoutALeader(t *testing.T) {
+	several(t, actorstest.ClusterOptions{Nodes: 2}, func(t *testing.T, c *actorstest.Cluster) {
+		keys := hubsvc.NewDirectory(hubsvc.NewKeyHasher(make([]byte, 32)), time.Now)
+		plan := tenant.Plan{Name: "p", Limits: tenant.Limits{Vectors: 1}}
+		a := hubsvc.Tenant{ID: "a", Plan: "p", Status: hubsvc.Active}
+		keys.Observe(hubsvc.Change{Index: 1, Cluster: &hubsvc.Cluster{}, Plans: []tenant.Plan{plan}, Tenants: []hubsvc.Tenant{a}})
+		limits := actors.NewHubLimits(keys)
+		limits.Follow(c.Node(1).SystemReplica())
+		if _, err := limits.Limits(t.Context(), "a"); err != nil {
+			t.Fatal(err)
+		}
+		limits.Follow(c.Node(2).Partition(0)) // a group without a replica here, so without a leader
+		if l, err := limits.Limits(t.Context(), "a"); err == nil {
+			t.Fatalf("limits %+v without a leader", l)
+		}
+	})
 }
