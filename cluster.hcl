@@ -20,9 +20,9 @@ secret_file = ""
 partitions = 64
 
 listen {
-  # The main API. An address that other machines can reach is refused unless
-  # behind_proxy says that something in front does TLS: keys would cross the
-  # network in the clear.
+  # The main API. An address that other machines can reach is refused without
+  # tls, unless behind_proxy says that something in front does TLS: keys would
+  # cross the network in the clear.
   address = "127.0.0.1:15002"
 
   # The Qdrant API at the root, where Qdrant's clients expect it; "off" for none.
@@ -30,6 +30,25 @@ listen {
   qdrant_address = "127.0.0.1:6333"
 
   behind_proxy = false
+
+  # Addresses or networks of proxies that are believed when they say in
+  # X-Forwarded-For for whom they ask: ["10.0.0.0/8", "2001:db8::7"]. The last
+  # address in there that is none of these is the client's. For all others the
+  # header means nothing.
+  trusted_proxies = []
+
+  # Origins whose pages may read answers in a browser: ["https://app.example.com"].
+  # Without any, no answer has a CORS header.
+  cors_origins = []
+
+  # What clients speak on every address above and on hub.listen. The files are
+  # read again when they change. With client_ca_file a client needs a certificate
+  # of one of the authorities in it, besides its key.
+  tls {
+    cert_file      = "" # PEM, with what is between it and the root
+    key_file       = ""
+    client_ca_file = ""
+  }
 }
 
 log {
@@ -37,11 +56,26 @@ log {
   format = "text" # text, json
 }
 
-# Who knows the keys: so far the hub inside the node, one namespace a tenant.
+# Who knows the keys: so far the hub inside the node.
 hub {
-  enabled          = true
-  mode             = "embedded"
+  # false needs tenant_isolation = "none": no key is looked at.
+  enabled = true
+  mode    = "embedded"
+
+  # collection: each tenant has its own names. none: requests without a key are
+  # those of the tenant `default`; for one node, on this machine only, and asked
+  # by a Host of this machine.
   tenant_isolation = "collection"
+
+  # The hub's API for services and the operator, for other programs than clients
+  # of the data: 127.0.0.1:15004, or "off". It is on the main API too, for the
+  # operator alone.
+  listen = "off"
+
+  # Proves the requests of services that act for tenants, 32 characters or more,
+  # the same on every node and in the service. Better in HIVEHUB_SIGNING_SECRET
+  # than here. Without it no such request is believed.
+  signing_secret = ""
 }
 
 storage {
@@ -83,6 +117,12 @@ limits {
   read_deadline  = "5s"
   write_deadline = "30s"
   deadline_max   = "5m"
+
+  # An address (of IPv6 its /64) that sends so many wrong keys in auth_window is
+  # answered 429 for auth_block. A key that is good is never refused for it.
+  auth_failures = 5
+  auth_window   = "1m"
+  auth_block    = "5m"
 }
 
 # This node as one of several; without a name it is alone. The first node is one

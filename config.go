@@ -30,10 +30,23 @@ type Config struct {
 
 // ListenConfig says where the node listens.
 type ListenConfig struct {
-	Address       string
-	QdrantAddress string // "off" for none
-	BehindProxy   bool   // something in front does TLS
+	Address        string
+	QdrantAddress  string // "off" for none
+	BehindProxy    bool   // something in front does TLS
+	TrustedProxies []string
+	CORSOrigins    []string
+	TLS            ListenTLS
 }
+
+// ListenTLS names the files of the certificate that clients see: neither, or
+// both of the first two.
+type ListenTLS struct {
+	CertFile, KeyFile string
+	ClientCAFile      string // of the authorities of clients' certificates; "" asks for none
+}
+
+// on reports whether clients speak TLS with this node.
+func (t *ListenTLS) on() bool { return t.CertFile != "" }
 
 // LogConfig is the form of the log on standard error.
 type LogConfig struct {
@@ -46,7 +59,28 @@ type HubConfig struct {
 	Enabled         bool
 	Mode            string
 	TenantIsolation string
+	Listen          string // of the hub's API for services; "off" for none
+	SigningSecret   secretText
 }
+
+// secretText is a setting that no print shows.
+type secretText string
+
+// String implements fmt.Stringer.
+func (secretText) String() string { return "(secret)" }
+
+// GoString implements fmt.GoStringer.
+func (secretText) GoString() string { return "(secret)" }
+
+// MarshalText implements encoding.TextMarshaler, for JSON and slog.
+func (secretText) MarshalText() ([]byte, error) { return []byte("(secret)"), nil }
+
+// The words of hub.tenant_isolation.
+const (
+	isolationNone       = "none"       // one tenant, no keys
+	isolationCollection = "collection" // a namespace for each tenant
+	isolationStorage    = "storage"
+)
 
 // StorageConfig bounds what lies between the log and the stores.
 type StorageConfig struct {
@@ -63,7 +97,7 @@ type ClusterConfig struct {
 	NodeID    string
 	Listen    string // for the other nodes
 	Advertise string // where they reach it; "" is Listen
-	JoinToken string
+	JoinToken secretText
 	SwapAfter time.Duration
 	Consul    ConsulConfig
 	TLS       TLSConfig
@@ -72,7 +106,7 @@ type ClusterConfig struct {
 // ConsulConfig is how Consul is reached.
 type ConsulConfig struct {
 	Address string
-	Token   string
+	Token   secretText
 }
 
 // TLSConfig names files that stand in for what the cluster's own authority
@@ -97,7 +131,7 @@ func DefaultConfig() Config {
 		Partitions: 64,
 		Listen:     ListenConfig{Address: "127.0.0.1:15002", QdrantAddress: "127.0.0.1:6333"},
 		Log:        LogConfig{Level: "info", Format: "text"},
-		Hub:        HubConfig{Enabled: true, Mode: "embedded", TenantIsolation: "collection"},
+		Hub:        HubConfig{Enabled: true, Mode: "embedded", TenantIsolation: isolationCollection, Listen: off},
 		Storage: StorageConfig{
 			SegmentBytes:       64 << 20,
 			CheckpointBytes:    16 << 20,
@@ -114,8 +148,11 @@ func DefaultConfig() Config {
 // underscore for each dot.
 type setting struct {
 	path   string
-	target any // *string, *bool, *int, *int64 or *time.Duration
+	target any // *string, *secretText, *[]string, *bool, *int, *int64 or *time.Duration
 }
+
+// otherNames are further environment variables of a setting, weaker than its own.
+var otherNames = map[string]string{"hub.signing_secret": "HIVEHUB_SIGNING_SECRET"}
 
 func (c *Config) settings() []setting {
 	l, r := &c.Limits, &c.Limits.Request
@@ -126,11 +163,18 @@ func (c *Config) settings() []setting {
 		{"listen.address", &c.Listen.Address},
 		{"listen.qdrant_address", &c.Listen.QdrantAddress},
 		{"listen.behind_proxy", &c.Listen.BehindProxy},
+		{"listen.trusted_proxies", &c.Listen.TrustedProxies},
+		{"listen.cors_origins", &c.Listen.CORSOrigins},
+		{"listen.tls.cert_file", &c.Listen.TLS.CertFile},
+		{"listen.tls.key_file", &c.Listen.TLS.KeyFile},
+		{"listen.tls.client_ca_file", &c.Listen.TLS.ClientCAFile},
 		{"log.level", &c.Log.Level},
 		{"log.format", &c.Log.Format},
 		{"hub.enabled", &c.Hub.Enabled},
 		{"hub.mode", &c.Hub.Mode},
 		{"hub.tenant_isolation", &c.Hub.TenantIsolation},
+		{"hub.listen", &c.Hub.Listen},
+		{"hub.signing_secret", &c.Hub.SigningSecret},
 		{"storage.segment_bytes", &c.Storage.SegmentBytes},
 		{"storage.checkpoint_bytes", &c.Storage.CheckpointBytes},
 		{"storage.checkpoint_interval", &c.Storage.CheckpointInterval},
@@ -155,6 +199,9 @@ func (c *Config) settings() []setting {
 		{"limits.read_deadline", &l.ReadDeadline},
 		{"limits.write_deadline", &l.WriteDeadline},
 		{"limits.deadline_max", &l.RequestedTimeMax},
+		{"limits.auth_failures", &l.AuthFailures},
+		{"limits.auth_window", &l.AuthWindow},
+		{"limits.auth_block", &l.AuthBlock},
 		{"cluster.name", &c.Cluster.Name},
 		{"cluster.node_id", &c.Cluster.NodeID},
 		{"cluster.listen", &c.Cluster.Listen},
@@ -172,10 +219,11 @@ func (c *Config) settings() []setting {
 // Validate returns every fault of c.
 func (c *Config) Validate() error {
 	faults := []error{
-		c.Listen.validate(),
+		c.validateListen(),
 		oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error"),
 		oneOf("log.format", c.Log.Format, "text", "json"),
 		c.Hub.validate(),
+		c.validateOpen(),
 		c.positive(),
 	}
 	if c.DataDir == "" {
@@ -186,6 +234,9 @@ func (c *Config) Validate() error {
 	}
 	if n := c.Limits.Request.BatchPoints; n > collection.MaxBatchPoints {
 		faults = append(faults, fmt.Errorf("limits.batch_points: is %d; must be at most %d", n, collection.MaxBatchPoints))
+	}
+	if n := c.Limits.AuthFailures; n > authFailuresMax {
+		faults = append(faults, fmt.Errorf("limits.auth_failures: is %d; must be at most %d", n, authFailuresMax))
 	}
 	return errors.Join(append(faults, c.Cluster.validate())...)
 }
@@ -225,46 +276,6 @@ func (c *ClusterConfig) validate() error {
 	}
 	if t := c.TLS; t != (TLSConfig{}) && (t.Cert == "" || t.Key == "" || t.CA == "") {
 		faults = append(faults, errors.New("cluster.tls: cert, key and ca go together"))
-	}
-	return errors.Join(faults...)
-}
-
-func (l *ListenConfig) validate() error {
-	fault := l.validateAddress("listen.address", l.Address)
-	if l.QdrantAddress != off {
-		fault = errors.Join(fault, l.validateAddress("listen.qdrant_address", l.QdrantAddress))
-	}
-	return fault
-}
-
-// validateAddress refuses an address that others can reach while keys would
-// cross the network in the clear.
-func (l *ListenConfig) validateAddress(path, address string) error {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return fmt.Errorf("%s: %q is not HOST:PORT", path, address)
-	}
-	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() || l.BehindProxy {
-		return nil
-	}
-	return fmt.Errorf("%s: %q can be reached from other machines, and Waggle does not speak TLS yet; "+
-		"listen on 127.0.0.1, or put a TLS proxy in front and set listen.behind_proxy = true", path, address)
-}
-
-func (h *HubConfig) validate() error {
-	var faults []error
-	if !h.Enabled {
-		faults = append(faults, errors.New(`hub.enabled: false goes only with tenant_isolation = "none", which is not built yet`))
-	}
-	if err := oneOf("hub.mode", h.Mode, "embedded", "remote"); err != nil {
-		faults = append(faults, err)
-	} else if h.Mode != "embedded" {
-		faults = append(faults, fmt.Errorf(`hub.mode: %q is not built yet; use "embedded"`, h.Mode))
-	}
-	if err := oneOf("hub.tenant_isolation", h.TenantIsolation, "none", "collection", "storage"); err != nil {
-		faults = append(faults, err)
-	} else if h.TenantIsolation != "collection" {
-		faults = append(faults, fmt.Errorf(`hub.tenant_isolation: %q is not built yet; use "collection"`, h.TenantIsolation))
 	}
 	return errors.Join(faults...)
 }

@@ -35,10 +35,14 @@ func LoadConfig(path string, env func(string) string, overrides map[string]strin
 		}
 	}
 	for _, s := range settings {
-		name := envName(s.path)
-		if text := env(name); text != "" {
-			if err := s.set(text); err != nil {
-				return Config{}, fmt.Errorf("%s: %w", name, err)
+		for _, name := range []string{otherNames[s.path], envName(s.path)} {
+			if name == "" {
+				continue
+			}
+			if text := env(name); text != "" {
+				if err := s.set(text); err != nil {
+					return Config{}, fmt.Errorf("%s: %w", name, err)
+				}
 			}
 		}
 		if text, ok := overrides[s.path]; ok {
@@ -192,6 +196,12 @@ func (d *fileDecoder) attribute(s setting, attr *hclsyntax.Attribute) {
 		d.fault(attr.NameRange, "%s: %s", s.path, diags[0].Detail)
 		return
 	}
+	if list, ok := s.target.(*[]string); ok {
+		if *list, ok = listOf(value); !ok {
+			d.fault(attr.NameRange, `%s: must be a list of strings, such as ["a", "b"]`, s.path)
+		}
+		return
+	}
 	text, err := convert.Convert(value, cty.String)
 	if err != nil || text.IsNull() || !text.IsKnown() {
 		d.fault(attr.NameRange, "%s: must be a string, a number, true or false", s.path)
@@ -200,6 +210,20 @@ func (d *fileDecoder) attribute(s setting, attr *hclsyntax.Attribute) {
 	if err := s.set(text.AsString()); err != nil {
 		d.fault(attr.NameRange, "%s: %v", s.path, err)
 	}
+}
+
+// listOf returns the strings of a list; nil for an empty one.
+func listOf(value cty.Value) (list []string, ok bool) {
+	if !value.CanIterateElements() || !value.Type().IsTupleType() {
+		return nil, false
+	}
+	for _, v := range value.AsValueSlice() {
+		if v.IsNull() || v.Type() != cty.String {
+			return nil, false
+		}
+		list = append(list, v.AsString())
+	}
+	return list, true
 }
 
 // unknown reports a name that is not there, with the nearest one that is.
@@ -237,6 +261,13 @@ func (s setting) set(text string) error {
 	switch t := s.target.(type) {
 	case *string:
 		*t = text
+	case *secretText:
+		*t = secretText(text)
+	case *[]string: // in the environment: with commas
+		*t = nil
+		for part := range strings.SplitSeq(text, ",") {
+			*t = append(*t, strings.TrimSpace(part))
+		}
 	case *bool:
 		if *t, err = strconv.ParseBool(text); err != nil {
 			return fmt.Errorf("%q is neither true nor false", text)

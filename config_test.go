@@ -92,6 +92,9 @@ func TestConfigFileFaults(t *testing.T) {
 		{"duration", `storage { checkpoint_interval = 30 }`, `:1: storage.checkpoint_interval: "30" is not a duration such as "30s"`},
 		{"bool", `hub { enabled = "maybe" }`, `:1: hub.enabled: "maybe" is neither true nor false`},
 		{"list", `data_dir = ["a"]`, `:1: data_dir: must be a string, a number, true or false`},
+		{"no list", `listen { cors_origins = "https://a" }`, `:1: listen.cors_origins: must be a list of strings, such as ["a", "b"]`},
+		{"list of numbers", `listen { cors_origins = [1] }`, `:1: listen.cors_origins: must be a list of strings, such as ["a", "b"]`},
+		{"null list", `listen { cors_origins = null }`, `:1: listen.cors_origins: must be a list of strings, such as ["a", "b"]`},
 		{"null", `data_dir = null`, `:1: data_dir: must be a string, a number, true or false`},
 		{"variable", `data_dir = home`, `:1: data_dir: Variables may not be used here.`},
 		{"syntax", "\ndata_dir = {", `:2: `},
@@ -127,6 +130,8 @@ func TestEveryKeyHasItsVariable(t *testing.T) {
 			text = "1"
 		case *time.Duration:
 			text = "7s"
+		case *[]string:
+			text = "a, b"
 		}
 		c, err := LoadConfig("", envOf(map[string]string{envName(s.path): text}), nil)
 		if err != nil {
@@ -137,6 +142,10 @@ func TestEveryKeyHasItsVariable(t *testing.T) {
 		switch s.target.(type) {
 		case *string:
 			want, got = text, *c.settings()[i].target.(*string)
+		case *secretText:
+			want, got = text, string(*c.settings()[i].target.(*secretText))
+		case *[]string:
+			want, got = "a|b", strings.Join(*c.settings()[i].target.(*[]string), "|")
 		case *bool:
 			want, got = true, *c.settings()[i].target.(*bool)
 		case *int:
@@ -188,9 +197,9 @@ func TestConfigValidate(t *testing.T) {
 		{args: []string{"--listen", "[::1]:0"}},
 		{args: []string{"--listen", "localhost:0"}},
 		{args: []string{"--listen", "15002"}, want: "is not HOST:PORT"},
-		{args: []string{"--listen", "0.0.0.0:15002"}, want: "does not speak TLS yet"},
-		{args: []string{"--listen", ":15002"}, want: "does not speak TLS yet"},
-		{args: []string{"--listen", "10.0.0.1:15002"}, want: "does not speak TLS yet"},
+		{args: []string{"--listen", "0.0.0.0:15002"}, want: "keys would cross the network in the clear"},
+		{args: []string{"--listen", ":15002"}, want: "keys would cross the network in the clear"},
+		{args: []string{"--listen", "10.0.0.1:15002"}, want: "keys would cross the network in the clear"},
 		{args: []string{"--qdrant-listen", "0.0.0.0:6333"}, want: "listen.qdrant_address: "},
 		{args: []string{"--listen", "0.0.0.0:15002"}, env: map[string]string{"WAGGLE_LISTEN_BEHIND_PROXY": "true"}},
 		{args: append(several("127.0.0.1:1")[:2], several("127.0.0.1:1")[4:]...), want: "cluster.node_id: is empty; a node of a cluster needs it (--node-id)"},
@@ -210,7 +219,31 @@ func TestConfigValidate(t *testing.T) {
 		{env: map[string]string{"WAGGLE_LOG_FORMAT": "xml"}, want: `log.format: "xml" is not one of`},
 		{env: map[string]string{"WAGGLE_HUB_ENABLED": "false"}, want: "hub.enabled: "},
 		{env: map[string]string{"WAGGLE_HUB_MODE": "remote"}, want: "not built yet"},
-		{env: map[string]string{"WAGGLE_HUB_TENANT_ISOLATION": "none"}, want: "not built yet"},
+		{env: map[string]string{"WAGGLE_HUB_TENANT_ISOLATION": "storage"}, want: "not built yet"},
+		{env: map[string]string{"WAGGLE_HUB_TENANT_ISOLATION": "none"}},
+		{env: openNode("WAGGLE_HUB_ENABLED", "false")},
+		{env: openNode("WAGGLE_HUB_ENABLED", "false", "WAGGLE_HUB_LISTEN", "127.0.0.1:15004"), want: "hub.listen: there is no hub"},
+		{env: openNode("WAGGLE_LISTEN_BEHIND_PROXY", "true"), want: "listen.behind_proxy: a proxy would let others in"},
+		{env: openNode("WAGGLE_LISTEN_TRUSTED_PROXIES", "127.0.0.1"), want: "listen.behind_proxy: a proxy would let others in"},
+		{env: openNode("WAGGLE_LISTEN_TLS_CERT_FILE", "c", "WAGGLE_LISTEN_TLS_KEY_FILE", "k"), args: []string{"--listen", "0.0.0.0:1"}, want: "nobody needs a key"},
+		{env: openNode("WAGGLE_HUB_LISTEN", "10.0.0.1:15004", "WAGGLE_LISTEN_TLS_CERT_FILE", "c", "WAGGLE_LISTEN_TLS_KEY_FILE", "k"), want: "hub.listen: "},
+		{env: openNode(), args: several("127.0.0.1:15010"), want: "is for a node that is alone"},
+		{env: map[string]string{"WAGGLE_HUB_LISTEN": "127.0.0.1:15004"}},
+		{env: map[string]string{"WAGGLE_HUB_LISTEN": "15004"}, want: "hub.listen: "},
+		{env: map[string]string{"WAGGLE_HUB_LISTEN": "0.0.0.0:15004"}, want: "hub.listen: "},
+		{env: map[string]string{"WAGGLE_LISTEN_TLS_CERT_FILE": "c", "WAGGLE_LISTEN_TLS_KEY_FILE": "k"}, args: []string{"--listen", "0.0.0.0:1", "--qdrant-listen", "0.0.0.0:2"}},
+		{env: map[string]string{"WAGGLE_LISTEN_TLS_CERT_FILE": "c"}, want: "cert_file and key_file go together"},
+		{env: map[string]string{"WAGGLE_LISTEN_TLS_CLIENT_CA_FILE": "c"}, want: "client_ca_file only with them"},
+		{env: map[string]string{"WAGGLE_LISTEN_TRUSTED_PROXIES": "10.0.0.0/8, 2001:db8::7,::ffff:10.0.0.1"}},
+		{env: map[string]string{"WAGGLE_LISTEN_TRUSTED_PROXIES": "10.0.0.0/33"}, want: `listen.trusted_proxies: "10.0.0.0/33"`},
+		{env: map[string]string{"WAGGLE_LISTEN_TRUSTED_PROXIES": "proxy.local"}, want: `listen.trusted_proxies: "proxy.local"`},
+		{env: map[string]string{"WAGGLE_LISTEN_TRUSTED_PROXIES": "::ffff:10.0.0.0/104"}, want: "listen.trusted_proxies"},
+		{env: map[string]string{"WAGGLE_LISTEN_CORS_ORIGINS": "https://a.example,http://localhost:3000"}},
+		{env: map[string]string{"WAGGLE_LISTEN_CORS_ORIGINS": "*"}, want: `listen.cors_origins: "*" is not an origin`},
+		{env: map[string]string{"HIVEHUB_SIGNING_SECRET": strings.Repeat("s", 32)}},
+		{env: map[string]string{"HIVEHUB_SIGNING_SECRET": strings.Repeat("s", 31)}, want: "hub.signing_secret: has 31 characters; it must have at least 32"},
+		{env: map[string]string{"WAGGLE_LIMITS_AUTH_FAILURES": "1001"}, want: "limits.auth_failures: is 1001"},
+		{env: map[string]string{"WAGGLE_LIMITS_AUTH_BLOCK": "0s"}, want: "limits.auth_block: must be more than 0"},
 		{env: map[string]string{"WAGGLE_HUB_TENANT_ISOLATION": "some"}, want: "is not one of"},
 		{env: map[string]string{"WAGGLE_LIMITS_TOP_K": "0"}, want: "limits.top_k: must be more than 0"},
 		{env: map[string]string{"WAGGLE_STORAGE_SEGMENT_BYTES": "-1"}, want: "storage.segment_bytes: must be more than 0"},
@@ -229,6 +262,15 @@ func TestConfigValidate(t *testing.T) {
 	if got := strings.Count(c.Validate().Error(), "\n"); got < 10 {
 		t.Errorf("the empty configuration has only %d faults", got+1)
 	}
+}
+
+// openNode is the environment of a node without keys, and more of it.
+func openNode(more ...string) map[string]string {
+	env := map[string]string{"WAGGLE_HUB_TENANT_ISOLATION": "none"}
+	for i := 0; i < len(more); i += 2 {
+		env[more[i]] = more[i+1]
+	}
+	return env
 }
 
 // serveConfig runs `waggle serve args` as far as its run function.

@@ -36,9 +36,13 @@ func startEdge(lc fx.Lifecycle, c Config, l *listeners, b behindEdge, log *slog.
 	h, n, g, hub := b.Neighbours, b.Node, b.Grains, b.Hub
 	version, commit := cli.Version()
 	s := httpedge.New(httpedge.Options{
-		Engine: g, Hub: hub, Limits: c.Limits, Logger: log,
+		Engine: g, Hub: hub, Limits: c.Limits, Access: c.access(), Logger: log,
 		Version: version, Commit: commit,
-		Health:   func() httpedge.Health { return health(h, n, g, hub) },
+		Health: func() httpedge.Health {
+			state := health(h, n, g, hub)
+			state.Parts["hub"] = map[string]any{"enabled": c.Hub.Enabled, "active": c.Hub.Enabled, "tenant_isolation": c.Hub.TenantIsolation}
+			return state
+		},
 		Registry: nodeMetrics(n, g),
 		Cluster:  g, Nodes: clusterState{h, n, hub},
 	})
@@ -46,6 +50,9 @@ func startEdge(lc fx.Lifecycle, c Config, l *listeners, b behindEdge, log *slog.
 		return s.ServeForwarded(ctx, request)
 	})
 	s.Serve(l.main, l.qdrant)
+	if l.hub != nil {
+		s.ServeHub(l.hub)
+	}
 	lc.Append(fx.StopHook(func(ctx context.Context) error {
 		leave, cancel := context.WithTimeout(ctx, handOverTime)
 		defer cancel()
@@ -76,7 +83,6 @@ func health(h *neighbourhood, n *actors.Node, g *grains.Client, hub *hubsvc.Embe
 		id = cluster.ID.String()
 	}
 	state.Parts = map[string]any{
-		"hub":    map[string]any{"enabled": true, "active": true, "tenant_isolation": "collection"},
 		"backup": map[string]any{"enabled": false},
 		"cluster": map[string]any{
 			"id": id, "partitions": n.Partitions(), "corrupt_groups": corrupt,
@@ -118,14 +124,23 @@ func nodeMetrics(n *actors.Node, g *grains.Client) *prometheus.Registry {
 func announce(c Config, d *dataDir, l *listeners, k *firstKeys, log *slog.Logger) error {
 	version, _ := cli.Version()
 	log.Info("waggle", "version", version, "kernels", distance.Kernels(), "data", d.path)
-	k.tell(log)
+	if c.Hub.Enabled {
+		k.tell(log)
+	}
 	qdrant := off
 	if l.qdrant != nil {
 		qdrant = l.qdrant.Addr().String()
 	}
 	if c.Log.Format == "text" { // whoever reads JSON is no one who tries things
-		fmt.Fprintf(os.Stderr, "\nWaggle answers on http://%s (Qdrant's API also on %s). With KEY set to a tenant key:\n\n"+
-			"  curl -H \"api-key: $KEY\" http://%s/qdrant/collections\n\n", l.main.Addr(), qdrant, l.main.Addr())
+		scheme, how := "http", "With KEY set to a tenant key:\n\n  curl -H \"api-key: $KEY\" "
+		if c.Listen.TLS.on() {
+			scheme = "https"
+		}
+		if c.Hub.TenantIsolation == isolationNone {
+			how = "No key is needed:\n\n  curl "
+		}
+		fmt.Fprintf(os.Stderr, "\nWaggle answers on %[1]s://%[2]s (Qdrant's API also on %[3]s). %[4]s%[1]s://%[2]s/qdrant/collections\n\n",
+			scheme, l.main.Addr(), qdrant, how)
 	}
 	_, err := fmt.Printf("waggle ready http=%s qdrant=%s data=%s\n", l.main.Addr(), qdrant, c.DataDir)
 	return err

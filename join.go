@@ -55,7 +55,7 @@ type joinAnswer struct {
 // join makes this empty node a member of the cluster: it waits for Consul to
 // name members and asks them until one answers.
 func join(ctx context.Context, c Config, httpAddress string, log *slog.Logger) (*joinAnswer, nodeKey, error) {
-	token, err := hubsvc.ParseJoinToken(c.Cluster.JoinToken)
+	token, err := hubsvc.ParseJoinToken(string(c.Cluster.JoinToken))
 	if err != nil {
 		return nil, nodeKey{}, fmt.Errorf("--join-token: %w", err)
 	}
@@ -265,7 +265,7 @@ func peersOf(t *hubsvc.Topology, self uint32) []peerAt {
 func membershipOptions(c Config, log *slog.Logger) membership.Options {
 	version, _ := cli.Version()
 	return membership.Options{
-		Address: c.Cluster.Consul.Address, Token: c.Cluster.Consul.Token,
+		Address: c.Cluster.Consul.Address, Token: string(c.Cluster.Consul.Token),
 		Cluster: c.Cluster.Name, NodeID: c.Cluster.NodeID, Advertise: c.Cluster.address(),
 		Version: version, Logger: log,
 	}

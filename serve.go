@@ -94,29 +94,47 @@ func openDataDir(c Config, d *lockedDir, s *standing) (*dataDir, error) {
 // listeners are the open ports; the edge takes them over when the rest is up.
 type listeners struct {
 	main, qdrant net.Listener // qdrant is nil when it is off
+	hub          net.Listener // nil when it is off
 	cluster      net.Listener // nil for a node that is alone
 }
 
 // openListeners opens the ports before anything is written, so that a taken
 // port leaves no half-born directory behind.
-func openListeners(lc fx.Lifecycle, c Config, _ *lockedDir) (*listeners, error) {
-	l := &listeners{}
-	var err error
-	if l.main, err = listen("--listen", c.Listen.Address); err != nil {
+func openListeners(lc fx.Lifecycle, c Config, _ *lockedDir, log *slog.Logger) (*listeners, error) {
+	certificate, err := newClientTLS(c.Listen.TLS, log)
+	if err != nil {
 		return nil, err
 	}
-	if c.Listen.QdrantAddress != off {
-		if l.qdrant, err = listen("--qdrant-listen", c.Listen.QdrantAddress); err != nil {
-			return nil, errors.Join(err, l.main.Close())
+	l := &listeners{}
+	lc.Append(fx.StopHook(l.close))
+	for _, port := range []struct {
+		at            *net.Listener
+		flag, address string
+		clients       bool
+	}{
+		{&l.main, "--listen", c.Listen.Address, true},
+		{&l.qdrant, "--qdrant-listen", c.Listen.QdrantAddress, true},
+		{&l.hub, "hub.listen", c.Hub.Listen, true},
+		{&l.cluster, "--cluster-listen", c.Cluster.Listen, false},
+	} {
+		if port.address == off || !port.clients && !c.Cluster.several() {
+			continue
 		}
-	}
-	if c.Cluster.several() {
-		if l.cluster, err = listen("--cluster-listen", c.Cluster.Listen); err != nil {
+		opened, err := listen(port.flag, port.address)
+		if err != nil {
 			l.close()
 			return nil, err
 		}
+		*port.at = opened
+		if !port.clients {
+			continue
+		}
+		if a := opened.Addr().(*net.TCPAddr); c.Hub.TenantIsolation == isolationNone && !a.IP.IsLoopback() {
+			l.close()
+			return nil, fmt.Errorf("%s: %s is the address %s of a network, and without keys only this machine may ask", port.flag, port.address, a)
+		}
+		*port.at = certificate.over(opened)
 	}
-	lc.Append(fx.StopHook(l.close))
 	return l, nil
 }
 
@@ -133,12 +151,10 @@ func listen(flag, address string) (net.Listener, error) {
 
 // close is for a start that failed; the edge has closed them otherwise.
 func (l *listeners) close() {
-	_ = l.main.Close()
-	if l.qdrant != nil {
-		_ = l.qdrant.Close()
-	}
-	if l.cluster != nil {
-		_ = l.cluster.Close()
+	for _, port := range []net.Listener{l.main, l.qdrant, l.hub, l.cluster} {
+		if port != nil {
+			_ = port.Close()
+		}
 	}
 }
 

@@ -30,8 +30,9 @@ var bootstrapKeys = []string{
 	"WAGGLE_BOOTSTRAP_TENANT_KEY=" + tenantKey,
 }
 
-// small makes births quick. Tests of the defaults do without.
-var small = []string{"WAGGLE_PARTITIONS=16", "WAGGLE_STORAGE_SEGMENT_BYTES=16MB"}
+// small makes births quick, and lets tests try wrong keys from one address.
+// Tests of the defaults do without.
+var small = []string{"WAGGLE_PARTITIONS=16", "WAGGLE_STORAGE_SEGMENT_BYTES=16MB", "WAGGLE_LIMITS_AUTH_FAILURES=1000"}
 
 var freePorts = []string{"--listen", "127.0.0.1:0", "--qdrant-listen", "127.0.0.1:0"}
 

@@ -2,8 +2,10 @@ package httpedge
 
 import (
 	"strings"
+	"time"
 
 	"github.com/hivehub/waggle/collection"
+	"github.com/hivehub/waggle/hubsvc"
 	"github.com/hivehub/waggle/tenant"
 )
 
@@ -26,10 +28,37 @@ var (
 	errOperatorOnly = &collection.Error{
 		Code: collection.PermissionDenied, Message: "this operation needs the operator key",
 	}
+	errServiceOnly = &collection.Error{
+		Code: collection.PermissionDenied, Message: "this operation needs the operator key, or on the hub's own listener a service's",
+	}
+	errMCPOnly = &collection.Error{
+		Code: collection.PermissionDenied, Message: "an mcp_sk_ key is for " + mcpPath + " only",
+	}
+	errAddress = &collection.Error{
+		Code: collection.PermissionDenied, Message: "the access key may not be used from this address",
+	}
+	errNarrowed = &collection.Error{
+		Code: collection.PermissionDenied, Message: "the access key is not for this collection",
+	}
+	errSuspended = &collection.Error{
+		Code: collection.PermissionDenied, Reason: collection.ReasonTenantSuspended,
+		Message: "the tenant is suspended: an ADMIN key may read usage and export, nothing else",
+	}
 	errTenantOnly = &collection.Error{
 		Code: collection.PermissionDenied, Message: "the operator key belongs to no tenant: use a tenant's key",
 	}
 )
+
+// mcpPath is the one route for mcp_sk_ keys.
+const mcpPath = "/mcp"
+
+func errBlocked(wait time.Duration) error {
+	return &collection.Error{
+		Code: collection.ResourceExhausted, Reason: reasonAuthRate,
+		Message: "too many wrong access keys came from this address; wait, then check the key",
+		Details: map[string]any{"retry_after_s": int(wait/time.Second) + 1},
+	}
+}
 
 // credential returns the key that the request carries, however often. The
 // string is valid until the request ends.
@@ -61,41 +90,107 @@ func (r *request) credential() (string, error) {
 	return key, nil
 }
 
-// authenticate makes the tenant.Context of the request.
+// authenticate makes the tenant.Context of the request: of its key, or of the
+// implicit tenant. Whoever sends wrong keys is told to wait.
 func (r *request) authenticate() (tenant.Context, error) {
+	door := &r.s.door
+	if door.Keyless {
+		return r.implicit()
+	}
 	key, err := r.credential()
 	if err != nil {
+		if err == error(errNoKey) && door.Implicit != "" {
+			return r.implicit()
+		}
 		return tenant.Context{}, err
 	}
 	tc, err := r.s.hub.Validate(key)
 	if err != nil {
-		return tenant.Context{}, err
+		return tenant.Context{}, r.wrongKey(err)
 	}
 	tc.RequestID = r.id
+	r.caller.kind = tenant.KindOf(key)
+	if tc.Deprecated {
+		r.caller.retired = tc.ExpiresAt
+	}
+	if tc.Scope != nil && !tc.Scope.AllowsAddress(r.address()) {
+		return tenant.Context{}, errAddress
+	}
 	return tc, nil
 }
 
-// admit authenticates the request and checks that its key allows op.
-func (r *request) admit(op tenant.Operation) (tenant.Context, error) {
+// implicit is the context of a request where no key is needed: nobody's in
+// particular, for whom the hub asks nothing.
+func (r *request) implicit() (tenant.Context, error) {
+	nobody := tenant.Context{Service: "nobody", ValidatedAt: r.start}
+	tc, err := r.s.hub.ServiceContext(r.s.door.Implicit, nobody, "")
+	tc.Service, tc.RequestID = "", r.id
+	return tc, err
+}
+
+// wrongKey notes where a wrong key came from; the answer to an address with too
+// many of them is another one. A hub that is away says nothing about the key.
+func (r *request) wrongKey(err error) error {
+	switch asError(err).Reason {
+	case reasonAuthFormat, reasonAuthKey, reasonAuthExpired:
+	default:
+		return err
+	}
+	if wait := r.s.door.guesses.failed(r.address()); wait > 0 {
+		return errBlocked(wait)
+	}
+	return err
+}
+
+// admit authenticates the request and checks that its key allows the route. A
+// service that asks for a tenant has yet to prove it when admit returns: see
+// prove.
+func (r *request) admit(rt *route) (tenant.Context, error) {
 	if r.forwarded != nil {
-		return r.admitForwarded(op)
+		return r.admitForwarded(rt.op)
 	}
 	tc, err := r.authenticate()
+	if err == nil && tc.Service != "" && !rt.ofNoTenant() {
+		r.caller.signed, err = r.signedHeader(tc)
+	}
 	if err != nil {
 		r.s.meter.refused(faultOf(asError(err)).word)
 		return tenant.Context{}, err
 	}
-	switch {
-	case op == tenant.OpOperator && !tc.IsOperator:
-		return tenant.Context{}, errOperatorOnly
-	case op != tenant.OpOperator && !tc.Valid():
-		return tenant.Context{}, errTenantOnly
-	case !tc.May(op):
-		return tenant.Context{}, errForbidden
+	if r.caller.signed != nil {
+		return tc, nil
 	}
+	return r.allow(rt, tc)
+}
+
+// actor says on whose behalf the hub is asked for something.
+func (r *request) actor(tc *tenant.Context) hubsvc.Actor {
+	a := hubsvc.Actor{KeyID: tc.KeyID, Service: tc.Service, Operator: tc.IsOperator, RequestID: r.id, Nonce: tc.Nonce}
+	if from := r.address(); from.IsValid() {
+		a.Address = from.String()
+	}
+	return a
+}
+
+// allow checks a proven context against the route's row of the table.
+func (r *request) allow(rt *route, tc tenant.Context) (tenant.Context, error) {
 	if tc.TenantID != "" {
-		r.tenant = string(tc.TenantID)
-		r.http.Response.Header.Set("X-Tenant-Id", r.tenant)
+		r.caller.tenant = string(tc.TenantID)
+	}
+	r.setCaller()
+	switch {
+	case r.caller.kind == tenant.KeyMCP && rt.path != mcpPath:
+		return tenant.Context{}, errMCPOnly
+	case rt.op == tenant.OpOperator && !tc.IsOperator:
+		return tenant.Context{}, errOperatorOnly
+	case rt.op == tenant.OpService:
+		return r.allowService(tc)
+	case rt.op != tenant.OpOperator && !tc.Valid():
+		return tenant.Context{}, errTenantOnly
+	case !tc.May(rt.op) && tc.Suspended:
+		return tenant.Context{}, errSuspended
+	case !tc.May(rt.op):
+		return tenant.Context{}, errForbidden
 	}
 	return tc, nil
 }

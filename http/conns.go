@@ -2,6 +2,7 @@ package httpedge
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"sync"
@@ -147,6 +148,9 @@ func (cs *conns) endAll(evenBusy bool) {
 // finds out, to close it: fasthttp panics when it sets a deadline on a
 // connection that somebody else has closed.
 func hangUp(c net.Conn) {
+	if over, ok := c.(*tls.Conn); ok {
+		c = over.NetConn()
+	}
 	tcp, ok := c.(*net.TCPConn)
 	if !ok {
 		panic(fmt.Sprintf("BUG: a connection of type %T", c))

@@ -40,6 +40,10 @@ type Engine interface {
 type Hub interface {
 	// Validate returns the context of a key. It must not keep the string.
 	Validate(key string) (tenant.Context, error)
+	// ServiceContext returns the context of a tenant for a service that has
+	// proved that it asks for it: service is what Validate made of its key. nonce
+	// is that of a change.
+	ServiceContext(id tenant.ID, service tenant.Context, nonce string) (tenant.Context, error)
 	CreateTenant(ctx context.Context, s hubsvc.TenantSpec) (hubsvc.Tenant, error)
 	ListTenants(ctx context.Context) ([]hubsvc.Tenant, error)
 	CreateKey(ctx context.Context, s hubsvc.KeySpec) (hubsvc.Key, string, error)

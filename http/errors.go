@@ -20,6 +20,7 @@ const (
 	reasonAuthFormat    collection.Reason = "AUTH_INVALID_FORMAT"
 	reasonAuthKey       collection.Reason = "AUTH_INVALID_KEY"
 	reasonAuthExpired   collection.Reason = "AUTH_KEY_EXPIRED"
+	reasonAuthRate      collection.Reason = "AUTH_RATE_LIMIT"
 	reasonFormat        collection.Reason = "BODY_FORMAT" // the body is not JSON of the right shape
 	reasonParameter     collection.Reason = "PARAMETER"   // a parameter of the URL cannot be read
 	reasonMethod        collection.Reason = "METHOD_NOT_ALLOWED"
@@ -60,6 +61,8 @@ var faults = struct {
 		reasonAuthFormat:                   {native: 401, word: "AUTH_INVALID_FORMAT", qdrant: 401},
 		reasonAuthKey:                      {native: 401, word: "AUTH_INVALID_KEY", qdrant: 401},
 		reasonAuthExpired:                  {native: 401, word: "AUTH_KEY_EXPIRED", qdrant: 401},
+		collection.ReasonNonceReplayed:     {native: 401, word: "AUTH_NONCE_REPLAYED", qdrant: 401},
+		reasonAuthRate:                     {native: 429, word: "AUTH_RATE_LIMIT", qdrant: 429, label: "Rate limiting exceeded: ", retry: true},
 		reasonFormat:                       {native: 400, word: "INVALID_REQUEST", qdrant: 400, label: "Format error in JSON body: "},
 		reasonParameter:                    {native: 400, word: "INVALID_REQUEST", qdrant: 400, label: "Deserialize error in "},
 		reasonMethod:                       {native: 405, word: "METHOD_NOT_ALLOWED", qdrant: 405, label: "Bad request: "},
@@ -126,6 +129,8 @@ var hubCodes = map[hubsvc.Code]struct {
 	hubsvc.CodeAuthInvalidFormat:  {collection.Unauthenticated, reasonAuthFormat},
 	hubsvc.CodeAuthInvalidKey:     {collection.Unauthenticated, reasonAuthKey},
 	hubsvc.CodeAuthKeyExpired:     {collection.Unauthenticated, reasonAuthExpired},
+	hubsvc.CodeNonceReplayed:      {collection.Unauthenticated, collection.ReasonNonceReplayed},
+	hubsvc.CodeForbidden:          {collection.PermissionDenied, collection.ReasonNone},
 	hubsvc.CodeTenantSuspended:    {collection.PermissionDenied, collection.ReasonTenantSuspended},
 	hubsvc.CodeInvalidRequest:     {collection.InvalidArgument, collection.ReasonNone},
 	hubsvc.CodeNotFound:           {collection.NotFound, collection.ReasonNone},

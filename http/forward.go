@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"net/netip"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -33,12 +34,13 @@ type Cluster interface {
 // forwarded is a request on its way to the node that is in charge. It travels
 // as it came, admitted and not decoded: the decoding is done once, there.
 type forwarded struct {
-	Method string         `msgpack:"m"`
-	URI    string         `msgpack:"u"` // path and query, as on the main listener
-	ID     string         `msgpack:"i"`
-	Key    string         `msgpack:"k,omitempty"` // Idempotency-Key
-	Tenant tenant.Context `msgpack:"t"`
-	Body   []byte         `msgpack:"b"`
+	Method  string         `msgpack:"m"`
+	URI     string         `msgpack:"u"` // path and query, as on the main listener
+	ID      string         `msgpack:"i"`
+	Key     string         `msgpack:"k,omitempty"` // Idempotency-Key
+	Tenant  tenant.Context `msgpack:"t"`
+	Address netip.Addr     `msgpack:"a"` // of the client
+	Body    []byte         `msgpack:"b"`
 }
 
 // forwardedAnswer is a successful answer.
@@ -156,7 +158,7 @@ func (r *request) forward(number uint32, tc tenant.Context) error {
 	}
 	b, err := msgpack.Marshal(&forwarded{
 		Method: string(r.http.Method()), URI: uri, ID: r.id,
-		Key: r.header("Idempotency-Key"), Tenant: tc, Body: r.body,
+		Key: r.header("Idempotency-Key"), Tenant: tc, Address: r.address(), Body: r.body,
 	})
 	if err != nil {
 		return err

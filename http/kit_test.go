@@ -198,7 +198,7 @@ func newEdge(t *testing.T, change func(*Options)) *edge {
 	t.Helper()
 	e := &edge{t: t, engine: &recorder{}, keys: map[string]string{}, logged: &logBuffer{}}
 	o := Options{
-		Engine: e.engine, Hub: e.newHub(), Version: "9.8.7", Limits: DefaultLimits(),
+		Engine: e.engine, Hub: e.newHub(), Version: "9.8.7", Limits: patientLimits(),
 		Logger: slog.New(slog.NewTextHandler(e.logged, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	if change != nil {
@@ -217,6 +217,14 @@ func newEdge(t *testing.T, change func(*Options)) *edge {
 		}
 	})
 	return e
+}
+
+// patientLimits are the default ones, but for those who try wrong keys: most
+// tests do, from one address.
+func patientLimits() Limits {
+	l := DefaultLimits()
+	l.AuthFailures = 1_000_000
+	return l
 }
 
 func openPort(t *testing.T) net.Listener {

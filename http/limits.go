@@ -21,6 +21,10 @@ type Limits struct {
 	ReadDeadline     time.Duration // of a reading request that names none
 	WriteDeadline    time.Duration // of a changing request that names none
 	RequestedTimeMax time.Duration // what a client may ask for
+
+	AuthFailures int           // wrong keys of one source within AuthWindow before it is blocked
+	AuthWindow   time.Duration // in which they count
+	AuthBlock    time.Duration // how long its wrong keys are then refused
 }
 
 // DefaultLimits returns the limits of a node that configures none.
@@ -38,5 +42,8 @@ func DefaultLimits() Limits {
 		ReadDeadline:     5 * time.Second,
 		WriteDeadline:    30 * time.Second,
 		RequestedTimeMax: 5 * time.Minute,
+		AuthFailures:     5,
+		AuthWindow:       time.Minute,
+		AuthBlock:        5 * time.Minute,
 	}
 }

@@ -107,10 +107,15 @@ func (s *Server) listCollections(r *request, tc tenant.Context) error {
 	}
 	return r.answer(func(dst []byte) []byte {
 		dst = append(dst, `{"collections":[`...)
-		for i, info := range list {
-			if i > 0 {
+		first := true
+		for _, info := range list {
+			if !tc.MayCollection(info.Name) {
+				continue
+			}
+			if !first {
 				dst = append(dst, ',')
 			}
+			first = false
 			dst = append(appendString(append(dst, `{"name":`...), info.Name), '}')
 		}
 		return append(dst, `]}`...)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/netip"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/hivehub/waggle/collection"
+	"github.com/hivehub/waggle/tenant"
 )
 
 // request is one HTTP request on its way through the edge. It is owned by the
@@ -28,12 +30,13 @@ type request struct {
 	route   string // the table's path, for metrics: never the client's
 	start   time.Time
 	id      string
-	tenant  string // for X-Tenant-ID; "" before the key is checked
-	closes  bool   // the connection ends with this answer
+	caller  caller
+	closes  bool // the connection ends with this answer
 	ctx     context.Context
 	cancel  context.CancelFunc
 	entered bool // counted by the gate
 	atRoot  bool // of the listener where Qdrant's API is at the root
+	atHub   bool // of the listener where services ask the hub
 
 	forwarded *forwarded // the request came from another node, which admitted it
 	failure   error      // and is answered with this
@@ -42,6 +45,15 @@ type request struct {
 	bodyDone bool    // read to its end
 	pooled   *[]byte // where body lives
 	held     int     // bytes counted against the server's budget
+}
+
+// caller is what is known of whoever sent a request.
+type caller struct {
+	address netip.Addr    // zero until request.address is asked
+	tenant  string        // for X-Tenant-ID; "" before the key is checked
+	retired time.Time     // when a key that was rotated ends; zero: it was not
+	signed  *signedHeader // of a service that has yet to prove itself
+	kind    tenant.KeyKind
 }
 
 // requestKey is where a request is found in its fasthttp.RequestCtx.
@@ -69,6 +81,15 @@ func (s *Server) guard(next fasthttp.RequestHandler, fallback surface) fasthttp.
 			r.fail(errFraming)
 			return
 		}
+		if s.door.Implicit != "" {
+			if err := r.guardOpen(); err != nil {
+				r.fail(err)
+				return
+			}
+		}
+		if r.preflight() {
+			return
+		}
 		if !methods[text(ctx.Method())] {
 			r.fail(errMethod)
 			return
@@ -83,7 +104,8 @@ func (s *Server) guard(next fasthttp.RequestHandler, fallback surface) fasthttp.
 
 func (s *Server) begin(ctx *fasthttp.RequestCtx, fallback surface) *request {
 	r := requests.Get().(*request)
-	*r = request{s: s, http: ctx, surface: fallback, route: "none", start: time.Now(), ctx: s.base, atRoot: fallback == surfaceQdrant}
+	*r = request{s: s, http: ctx, surface: fallback, route: "none", start: time.Now(), ctx: s.base}
+	r.atRoot, r.atHub = fallback == surfaceQdrant, fallback == surfaceOperator
 	if fallback == surfaceNative && underQdrantPrefix(ctx.URI().PathOriginal()) {
 		r.surface = surfaceQdrant
 	}
@@ -152,12 +174,15 @@ func (r *request) query(name string) (string, bool) {
 
 func (r *request) header(name string) string { return string(r.http.Request.Header.Peek(name)) }
 
+// requestIDMax is the longest id that is taken from a client.
+const requestIDMax = 64
+
 // requestID keeps a client's id when it is harmless, and makes one otherwise.
 func requestID(given []byte) string {
-	if n := len(given); n > 0 && n <= 128 {
+	if n := len(given); n > 0 && n <= requestIDMax {
 		ok := true
 		for _, c := range given {
-			ok = ok && (c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '-' || c == '_' || c == '.')
+			ok = ok && isNameByte(c)
 		}
 		if ok {
 			return string(given)
@@ -167,6 +192,10 @@ func requestID(given []byte) string {
 	binary.LittleEndian.PutUint64(raw[:8], rand.Uint64())
 	binary.LittleEndian.PutUint64(raw[8:], rand.Uint64())
 	return hex.EncodeToString(raw[:])
+}
+
+func isNameByte(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '-' || c == '_' || c == '.'
 }
 
 // setHeaders sets what every answer carries. The answers are data of one
@@ -179,11 +208,25 @@ func (r *request) setHeaders() {
 	h.SetCanonical(referrerName, referrerValue)
 	h.SetCanonical(cacheName, cacheValue)
 	h.Set("X-Request-Id", r.id)
-	if r.tenant != "" {
-		h.Set("X-Tenant-Id", r.tenant)
+	if r.http.IsTLS() {
+		h.SetCanonical(transportName, transportValue)
 	}
+	r.allowOrigin()
+	r.setCaller()
 	if r.closes {
 		h.SetConnectionClose()
+	}
+}
+
+// setCaller tells the caller who he is taken for.
+func (r *request) setCaller() {
+	h := &r.http.Response.Header
+	if r.caller.tenant != "" {
+		h.Set("X-Tenant-Id", r.caller.tenant)
+	}
+	if !r.caller.retired.IsZero() {
+		h.Set("X-Api-Key-Deprecated", "true")
+		h.Set("X-Api-Key-Expires", r.caller.retired.UTC().Format(time.RFC3339))
 	}
 }
 
@@ -193,4 +236,6 @@ var (
 	policyName, policyValue     = []byte("Content-Security-Policy"), []byte("default-src 'none'; frame-ancestors 'none'")
 	referrerName, referrerValue = []byte("Referrer-Policy"), []byte("no-referrer")
 	cacheName, cacheValue       = []byte("Cache-Control"), []byte("no-store")
+
+	transportName, transportValue = []byte("Strict-Transport-Security"), []byte("max-age=31536000")
 )

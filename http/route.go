@@ -10,6 +10,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/hivehub/waggle/collection"
+	"github.com/hivehub/waggle/hubsvc"
 	"github.com/hivehub/waggle/tenant"
 )
 
@@ -84,7 +85,7 @@ func (rt *route) check() {
 	if rt.op == 0 || public != (rt.open != nil) || public == (rt.handle != nil) || public != publicRoutes[rt.name()] {
 		panic("BUG: route " + rt.name() + " must be public by name, or have an operation and a handler with a tenant")
 	}
-	if (rt.op == tenant.OpOperator) != (rt.surface == surfaceOperator) {
+	if rt.ofNoTenant() != (rt.surface == surfaceOperator) {
 		panic("BUG: route " + rt.name() + " mixes the operator's surface with another")
 	}
 }
@@ -116,6 +117,18 @@ func (s *Server) qdrantApp() *fiber.App {
 	app := newApp()
 	for _, rt := range s.qdrantRoutes() {
 		s.register(app, "", rt)
+	}
+	return app
+}
+
+// hubApp routes the listener for services: the hub's API and the operator's,
+// and the probes.
+func (s *Server) hubApp() *fiber.App {
+	app := newApp()
+	for _, rt := range s.routes() {
+		if rt.surface == surfaceOperator || rt.surface == surfaceNative && rt.op == tenant.OpPublic {
+			s.register(app, "", rt)
+		}
 	}
 	return app
 }
@@ -167,7 +180,7 @@ func (r *request) run(rt *route) error {
 	if rt.open != nil {
 		return rt.open(r)
 	}
-	tc, err := r.admit(rt.op)
+	tc, err := r.admit(rt)
 	if err != nil {
 		return err
 	}
@@ -179,7 +192,40 @@ func (r *request) run(rt *route) error {
 			return err
 		}
 	}
+	if r.caller.signed != nil { // the body is a part of what is signed
+		if tc, err = r.prove(rt); err != nil {
+			return err
+		}
+	}
+	if err := r.checkPath(rt, &tc); err != nil {
+		return err
+	}
+	if rt.op == tenant.OpAdmin || rt.ofNoTenant() {
+		r.ctx = hubsvc.WithActor(r.ctx, r.actor(&tc))
+	}
 	return r.inCharge(rt, tc)
+}
+
+// checkPath refuses a collection that the key is not for, by its name alone:
+// whether there is one of that name makes no difference.
+func (r *request) checkPath(rt *route, tc *tenant.Context) error {
+	if tc.Scope == nil || rt.surface == surfaceOperator || !strings.Contains(rt.path, "/:name") {
+		return nil
+	}
+	name, err := r.param("name")
+	if err != nil {
+		return err
+	}
+	return mayCollection(tc, name)
+}
+
+// mayCollection refuses a name that the key is not for. It is asked for every
+// name that a request holds, wherever it stands.
+func mayCollection(tc *tenant.Context, name string) error {
+	if !tc.MayCollection(name) {
+		return errNarrowed
+	}
+	return nil
 }
 
 // protocolError answers what is no HTTP request, and what a client was too

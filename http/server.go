@@ -24,6 +24,7 @@ type Options struct {
 	Version string        // of Waggle
 	Commit  string        // 40 characters, or ""
 	Limits  Limits
+	Access  Access       // its Validate has no fault
 	Logger  *slog.Logger // nil: nothing is logged
 	// Registry holds the series of the rest of the node. Only the operator sees
 	// them. The process and Go collectors are the edge's own: do not add them.
@@ -49,6 +50,7 @@ type Server struct {
 	version string
 	commit  string
 	limits  Limits
+	door    door
 	log     *slog.Logger
 	meter   *meter
 	started time.Time
@@ -84,7 +86,7 @@ func New(o Options) *Server {
 	s := &Server{
 		engine: o.Engine, hub: o.Hub, cluster: o.Cluster, nodes: o.Nodes, health: o.Health,
 		version: o.Version, commit: o.Commit,
-		limits: o.Limits, log: o.Logger,
+		limits: o.Limits, door: newDoor(&o), log: o.Logger,
 		meter: newMeter(o.Version, o.Registry), started: time.Now(),
 	}
 	s.base, s.cancel = context.WithCancel(context.Background())
@@ -103,6 +105,10 @@ func (s *Server) Serve(main, qdrant net.Listener) {
 		s.serve(qdrant, s.qdrantApp(), surfaceQdrant)
 	}
 }
+
+// ServeHub answers on a listener of its own what only services and the operator
+// ask, after Serve. It returns at once and takes the listener over.
+func (s *Server) ServeHub(hub net.Listener) { s.serve(hub, s.hubApp(), surfaceOperator) }
 
 // serve answers the connections of ln with app. Requests that reach no route
 // are answered in the words of fallback.

@@ -119,6 +119,12 @@ func NewKeyOf(form KeyForm) string {
 // ShownPrefix is as much of a key as may be written to a log or a list.
 func ShownPrefix(key string) string { return key[:min(len(key), shownChars)] }
 
+// KindOf is the kind of a key whose form ParseKey has accepted.
+func KindOf(key string) KeyKind {
+	form, _ := keyKind(key)
+	return form.Kind
+}
+
 func keyKind(key string) (KeyForm, int) {
 	switch {
 	case strings.HasPrefix(key, prefixLive):

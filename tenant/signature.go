@@ -71,11 +71,8 @@ func VerifySignature(secret []byte, r SignedRequest, signature string, now time.
 	if len(secret) == 0 {
 		return ErrNoSigningSecret
 	}
-	if !withinSkew(r.Timestamp, now) {
-		return ErrSignatureTime
-	}
-	if !ValidNonce(r.Nonce) {
-		return ErrNonceForm
+	if err := CheckSignedForm(r.Timestamp, r.Nonce, now); err != nil {
+		return err
 	}
 	var given [sha256.Size]byte
 	if len(signature) != hex.EncodedLen(len(given)) {
@@ -86,6 +83,17 @@ func VerifySignature(secret []byte, r SignedRequest, signature string, now time.
 	}
 	if !hmac.Equal(given[:], r.sum(secret)) {
 		return ErrSignature
+	}
+	return nil
+}
+
+// CheckSignedForm is the part of VerifySignature that needs no body.
+func CheckSignedForm(timestamp, nonce string, now time.Time) error {
+	if !withinSkew(timestamp, now) {
+		return ErrSignatureTime
+	}
+	if !ValidNonce(nonce) {
+		return ErrNonceForm
 	}
 	return nil
 }

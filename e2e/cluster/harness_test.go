@@ -44,6 +44,7 @@ var bootstrapKeys = []string{
 var small = []string{
 	"WAGGLE_PARTITIONS=16", "WAGGLE_STORAGE_SEGMENT_BYTES=16MB",
 	"WAGGLE_STORAGE_CHECKPOINT_INTERVAL=2s", "WAGGLE_STORAGE_CHECKPOINT_BYTES=1MB",
+	"WAGGLE_LIMITS_AUTH_FAILURES=1000", // every client has one address
 }
 
 // buildDir is where the binary under test is built, unless WAGGLE_BIN names one.
