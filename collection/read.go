@@ -177,14 +177,16 @@ type Trash struct {
 	Collection uint64
 }
 
+// ListTrashMax is how many collections ListTrash returns at most.
+const ListTrashMax = 1024
+
 // ListTrash returns deleted collections that are to be purged: not all when
 // there are many.
 func ListTrash(r Reader) ([]Trash, error) {
-	const most = 1024
 	var list []Trash
 	var broken error
 	err := r.Scan(BucketCatalog, []byte{rowTrash}, []byte{rowTrash + 1}, func(key, value []byte) bool {
-		if len(list) == most {
+		if len(list) == ListTrashMax {
 			return false
 		}
 		row, rowErr := decodeTrash(value)

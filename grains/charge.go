@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/vmihailenco/msgpack/v5"
+
 	"github.com/hivehub/waggle/actors"
 	"github.com/hivehub/waggle/collection"
 	"github.com/hivehub/waggle/tenant"
@@ -16,8 +18,11 @@ const (
 	// is in charge of it.
 	MethodRequest = "request"
 	// methodDrop asks the leader of a tenant's partition to drop its data. The
-	// request is the tenant's id.
+	// request is the tenant's id, the answer a hubsvc.Erased.
 	methodDrop = "drop"
+	// methodUsage asks the leader of a tenant's partition what it has stored. The
+	// request is the tenant's id, the answer a collection.TenantUsage.
+	methodUsage = "usage"
 )
 
 // callTimeout bounds a call of the background to another node.
@@ -86,7 +91,11 @@ func (c *Client) answerDrop(ctx context.Context, _ uint32, request []byte) ([]by
 	if !slices.Contains(c.options.Hub.Deleting(), id) {
 		return nil, collection.Errorf(collection.Unavailable, "the tenant is not being deleted, as far as is known here")
 	}
-	return nil, c.dropHere(ctx, id)
+	erased, err := c.dropHere(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return msgpack.Marshal(erased)
 }
 
 // nowLeads begins what the leader of a group does in the background.
@@ -96,4 +105,5 @@ func (c *Client) nowLeads(group uint64) {
 		return
 	}
 	c.purge.add(group - 1)
+	c.outbox.add(group - 1)
 }

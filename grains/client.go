@@ -54,6 +54,7 @@ type Client struct {
 	cancel     context.CancelFunc
 	wg         sync.WaitGroup
 	purge      purgeQueue
+	outbox     purgeQueue    // partitions with records for the hub
 	dropping   sync.Map      // tenants whose data is being dropped
 	turn       atomic.Uint32 // see neighbour
 }
@@ -64,7 +65,7 @@ func New(o Options) *Client {
 	c := &Client{
 		options: o, node: o.Node, log: o.Logger,
 		searches: make(chan struct{}, o.SearchesMax), loads: make(chan struct{}, o.LoadsMax),
-		purge: newPurgeQueue(o.Node.Partitions()),
+		purge: newPurgeQueue(o.Node.Partitions()), outbox: newPurgeQueue(o.Node.Partitions()),
 	}
 	c.builders = startBuilders(o.Builders, func() bool { return len(c.searches) > 0 })
 	c.background, c.cancel = context.WithCancel(context.Background())
@@ -72,8 +73,11 @@ func New(o Options) *Client {
 	c.directory = &directory{spawn: c.spawn, stop: c.stopGrain, now: time.Now, grains: map[grainKey]*handle{}}
 	c.wg.Go(c.sweep)
 	c.wg.Go(c.purgeLoop)
+	c.wg.Go(c.outboxLoop)
 	c.wg.Go(c.saveLoop)
 	c.node.Handle(methodDrop, c.answerDrop)
+	c.node.Handle(methodUsage, c.answerUsage)
+	c.node.Handle(methodRecord, c.answerRecord)
 	c.node.HandleTransfers(transferIndex, c.receiveFile)
 	c.node.OnLead(c.nowLeads)
 	return c

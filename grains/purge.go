@@ -2,11 +2,15 @@ package grains
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 	"time"
 
+	"github.com/vmihailenco/msgpack/v5"
+
 	"github.com/hivehub/waggle/actors"
 	"github.com/hivehub/waggle/collection"
+	"github.com/hivehub/waggle/hubsvc"
 	"github.com/hivehub/waggle/tenant"
 )
 
@@ -92,29 +96,69 @@ func (c *Client) trash(r *actors.Replica) ([]collection.Trash, error) {
 }
 
 // DropTenant removes everything a tenant has stored, here or on the node that
-// leads its partition. It is called for a tenant that no key leads to any more,
-// by the operator's act, and may be repeated.
-func (c *Client) DropTenant(ctx context.Context, id tenant.ID) error {
+// leads its partition, and returns what that was. It is called for a tenant
+// that no key leads to any more, by the operator's act, and may be repeated:
+// the sum is kept in the partition.
+func (c *Client) DropTenant(ctx context.Context, id tenant.ID) (hubsvc.Erased, error) {
 	number, local, _ := c.Leader(id)
 	if local || number == 0 {
 		return c.dropHere(ctx, id)
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	_, err := c.node.Call(ctx, number, methodDrop, []byte(id))
-	return asError(err)
+	b, err := c.node.Call(ctx, number, methodDrop, []byte(id))
+	if err != nil {
+		return hubsvc.Erased{}, asError(err)
+	}
+	var erased hubsvc.Erased
+	return erased, asError(msgpack.Unmarshal(b, &erased))
 }
 
-func (c *Client) dropHere(ctx context.Context, id tenant.ID) error {
+// dropHere returns when the last row of the tenant has gone.
+func (c *Client) dropHere(ctx context.Context, id tenant.ID) (hubsvc.Erased, error) {
 	r := c.replicaOf(id)
 	err := c.proposeUntilDone(ctx, r, collection.Command{Tenant: id, Op: collection.DropTenant{Max: purgeRows}})
 	if err != nil {
-		return asError(err)
+		return hubsvc.Erased{}, asError(err)
 	}
 	c.options.Quotas.Forget(id)
 	c.directory.passivate(func(h *handle, _ time.Duration) bool { return h.key.tenant == id })
-	c.purgeSoon(r)
-	return nil
+	c.purgeSoon(r) // goes on when this does not come to its end
+	if err := c.purgeTenant(ctx, r, id); err != nil {
+		return hubsvc.Erased{}, asError(err)
+	}
+	view, err := r.View()
+	if err != nil {
+		return hubsvc.Erased{}, asError(err)
+	}
+	defer view.Close()
+	erased, err := collection.Erased(view, id)
+	return hubsvc.Erased(erased), asError(err)
+}
+
+// purgeTenant removes the bytes of a tenant's deleted collections.
+func (c *Client) purgeTenant(ctx context.Context, r *actors.Replica, id tenant.ID) error {
+	for {
+		trash, err := c.trash(r)
+		if err != nil {
+			return err
+		}
+		mine := slices.DeleteFunc(slices.Clone(trash), func(t collection.Trash) bool { return t.Tenant != id })
+		if len(mine) == 0 && len(trash) < collection.ListTrashMax {
+			return nil
+		}
+		if len(mine) == 0 {
+			mine = trash // others' are in front
+		}
+		for _, t := range mine {
+			err := c.proposeUntilDone(ctx, r, collection.Command{
+				Tenant: t.Tenant, Collection: t.Collection, Op: collection.Purge{Max: purgeRows},
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
 }
 
 // proposeUntilDone repeats an entry that does a bounded part of its work until

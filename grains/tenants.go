@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/hivehub/waggle/hubsvc"
 	"github.com/hivehub/waggle/tenant"
 )
 
@@ -42,9 +41,9 @@ func (c *Client) dropSoon(id tenant.ID) {
 	c.wg.Go(func() {
 		defer c.dropping.Delete(id)
 		for {
-			err := c.DropTenant(c.background, id)
+			erased, err := c.DropTenant(c.background, id)
 			if err == nil {
-				err = c.options.Hub.TenantPurged(c.background, id, hubsvc.Erased{})
+				err = c.options.Hub.TenantPurged(c.background, id, erased)
 			}
 			if err == nil || c.background.Err() != nil || !c.node.SystemReplica().Leads() {
 				return // in the last case whoever leads now goes on

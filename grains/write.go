@@ -23,6 +23,9 @@ func (c *Client) CreateCollection(ctx context.Context, tc tenant.Context, name s
 		return err
 	}
 	_, err = c.decide(ctx, r, tc, collection.Command{Op: collection.CreateCollection{Name: name, Config: cfg}})
+	if err == nil {
+		c.outboxSoon(r)
+	}
 	return asError(err)
 }
 
@@ -41,6 +44,7 @@ func (c *Client) DeleteCollection(ctx context.Context, tc tenant.Context, name s
 	if answer.Existed {
 		c.directory.drop(grainKey{tc.TenantID, answer.Collection})
 		c.purgeSoon(r)
+		c.outboxSoon(r)
 	}
 	return answer.Existed, nil
 }
@@ -49,6 +53,9 @@ func (c *Client) DeleteCollection(ctx context.Context, tc tenant.Context, name s
 // only a filter can name, is several entries; with an idempotency key it must
 // fit into one.
 func (c *Client) Write(ctx context.Context, tc tenant.Context, name string, w collection.Write, o collection.WriteOptions) (collection.Answer, error) {
+	if tc.Nonce != "" && tc.Claim == 0 {
+		tc.Claim = tenant.NewClaim() // the nonce is for all entries of this write
+	}
 	answer, err := c.write(ctx, tc, name, w, o)
 	if collection.CodeOf(err) == collection.NotFound {
 		// Nothing took effect. The name may stand for another collection now.
@@ -151,14 +158,15 @@ func (c *Client) accepted(reply <-chan collection.Outcome) (collection.Answer, e
 	}
 }
 
-// command encodes a command with what this node adds: the tenant, its limits
-// and the time.
+// command encodes a command with what this node adds: the tenant, its limits,
+// the nonce of its request and the time.
 func (c *Client) command(ctx context.Context, tc tenant.Context, cmd collection.Command) ([]byte, error) {
 	limits, err := c.options.Quotas.Limits(ctx, tc.TenantID)
 	if err != nil {
 		return nil, err
 	}
 	cmd.Tenant, cmd.Limits, cmd.Time = tc.TenantID, limits, time.Now().UnixMilli()
+	cmd.Nonce, cmd.Claim = tc.Nonce, tc.Claim
 	return collection.EncodeCommand(make([]byte, 0, sizeOf(cmd.Op)), cmd)
 }
 

@@ -362,7 +362,7 @@ func (d *Directory) serve(id tenant.ID, service tenant.Context, nonce string) (t
 
 // Renew makes the context anew that another node has made and sent: from
 // KeyID, and for a service from TenantID, by what is known here. It keeps
-// RequestID and Nonce, and nothing else that the other node says. The errors are
+// RequestID, Nonce and Claim, and nothing else that the other node says. The errors are
 // those of Validate and ServiceContext; whoever is told that a key is not valid
 // should first have applied the hub's entries up to tc.HubIndex.
 func (d *Directory) Renew(tc tenant.Context) (tenant.Context, error) {
@@ -389,7 +389,7 @@ func (d *Directory) Renew(tc tenant.Context) (tenant.Context, error) {
 	if next.TenantID != tc.TenantID {
 		return tenant.Context{}, errKey
 	}
-	next.RequestID, next.Nonce = tc.RequestID, tc.Nonce
+	next.RequestID, next.Nonce, next.Claim = tc.RequestID, tc.Nonce, tc.Claim
 	return next, nil
 }
 

@@ -1,6 +1,9 @@
 package tenant
 
-import "time"
+import (
+	"math/rand/v2"
+	"time"
+)
 
 // ID names a tenant: 1 to 63 bytes of [a-z0-9_-], beginning with a letter or digit.
 type ID string
@@ -26,11 +29,17 @@ type Context struct {
 	Suspended  bool      // the tenant is: see May
 	Service    string    // name of the service that acts, "" for a key of the tenant
 	Nonce      string    // of a signed request that changes something; apply records it
+	Claim      uint64    // with a Nonce: who uses it; see NewClaim
 	Scope      *Scope    // what the key is narrowed to; nil: nothing
 	Deprecated bool      // the key has been rotated, and works until ExpiresAt
 	ExpiresAt  time.Time // of the key; zero: never
 	HubIndex   uint64    // up to where the hub's log was known to whoever made the context
 }
+
+// NewClaim returns what tells one request from every other, also from one that
+// repeats it byte for byte: the entries that one request makes, and what a node
+// tries again by itself, share it. It is never 0.
+func NewClaim() uint64 { return rand.Uint64() | 1 }
 
 // Valid reports whether c was made from a validated credential of a tenant.
 func (c Context) Valid() bool { return c.TenantID != "" && !c.ValidatedAt.IsZero() }
