@@ -46,6 +46,8 @@ type boltStore struct {
 	file *os.File // db's own
 	last atomic.Pointer[committed]
 	err  atomic.Pointer[error] // DataLoss or a failed commit; final
+
+	readers chan struct{} // one for each goroutine that reads for a wide scan
 }
 
 // committed is the meta of the bbolt transaction txid.
@@ -63,7 +65,7 @@ func OpenBolt(path string) (Store, error) {
 			return nil, fmt.Errorf("create store %s: %w", path, err)
 		}
 	}
-	s := &boltStore{path: path}
+	s := &boltStore{path: path, readers: make(chan struct{}, wideAll)}
 	err := guarded(path, "open", s.open)
 	if err == nil {
 		return s, nil

@@ -147,11 +147,16 @@ func (c *boltCheck) mark(id, n uint64) error {
 // overflowMost is far above any page's of a store: 256 MB of free page ids.
 const overflowMost = 1 << 16
 
-// read reads a page that is marked, marks its overflow, and checks that it is
-// what it says it is.
+// read reads a page that is marked, and marks its overflow.
 func (c *boltCheck) read(id uint64) (page, error) {
-	p := make(page, c.pageSize)
-	if _, err := c.r.ReadAt(p, int64(id)*int64(c.pageSize)); err != nil {
+	return readPage(c.r, c.pageSize, id, func(more uint64) error { return c.mark(id+1, more) })
+}
+
+// readPage reads a page and checks that it is what it says it is. longer, if
+// it is not nil, is asked before more pages are read.
+func readPage(r io.ReaderAt, pageSize int, id uint64, longer func(more uint64) error) (page, error) {
+	p := make(page, pageSize)
+	if _, err := r.ReadAt(p, int64(id)*int64(pageSize)); err != nil {
 		return nil, corrupt("read page %d: %w", id, err)
 	}
 	if own := binary.LittleEndian.Uint64(p); own != id {
@@ -161,11 +166,13 @@ func (c *boltCheck) read(id uint64) (page, error) {
 		if more > overflowMost {
 			return nil, corrupt("page %d is %d pages long", id, more)
 		}
-		if err := c.mark(id+1, more); err != nil {
-			return nil, err
+		if longer != nil {
+			if err := longer(more); err != nil {
+				return nil, err
+			}
 		}
-		p = append(p, make([]byte, more*uint64(c.pageSize))...)
-		if _, err := c.r.ReadAt(p[c.pageSize:], int64(id+1)*int64(c.pageSize)); err != nil {
+		p = append(p, make([]byte, more*uint64(pageSize))...)
+		if _, err := r.ReadAt(p[pageSize:], int64(id+1)*int64(pageSize)); err != nil {
 			return nil, corrupt("read page %d: %w", id, err)
 		}
 	}
@@ -255,9 +262,14 @@ func (c *boltCheck) tree(root uint64, leaf func(page) error) error {
 
 func (p page) children(ids []uint64) []uint64 {
 	for i := range p.count() {
-		ids = append(ids, binary.LittleEndian.Uint64(p[pageHeader+i*elementBytes+8:]))
+		ids = append(ids, p.child(i))
 	}
 	return ids
+}
+
+// child is the page that the i-th element of a branch leads to.
+func (p page) child(i int) uint64 {
+	return binary.LittleEndian.Uint64(p[pageHeader+i*elementBytes+8:])
 }
 
 // buckets returns the roots of the buckets on a leaf of the root tree.

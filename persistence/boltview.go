@@ -90,17 +90,18 @@ func (v *boltView) Get(bucket byte, key []byte) (value []byte, err error) {
 	return value, err
 }
 
-// The first chunk of a scan is small, for the many scans that want one page.
+// The first chunk of a scan is small, for the many scans that want one page,
+// and a scan that wants more than a few chunks is a wide one.
 const (
 	chunkFirst = 4 << 10
-	chunkMost  = 256 << 10
+	chunkMost  = 16 << 10
 )
 
 // Scan implements collection.Reader. It copies a chunk of keys and values out
 // of the map at a time, so that fn never runs where a fault would be caught.
 func (v *boltView) Scan(bucket byte, from, to []byte, fn func(key, value []byte) bool) error {
 	s := boltScan{view: v, bucket: bucket, from: from, to: to}
-	for limit := chunkFirst; !s.done; limit = min(2*limit, chunkMost) {
+	for limit := chunkFirst; limit <= chunkMost && !s.done; limit *= 2 {
 		if err := v.store.run("scan", func() error { return s.fill(limit) }); err != nil {
 			return err
 		}
@@ -112,7 +113,10 @@ func (v *boltView) Scan(bucket byte, from, to []byte, fn func(key, value []byte)
 			start = p.end
 		}
 	}
-	return nil
+	if s.done {
+		return nil
+	}
+	return v.scanWide(bucket, s.lastKey(), to, fn)
 }
 
 // boltScan is a scan between two chunks.
@@ -122,10 +126,18 @@ type boltScan struct {
 	bucket   byte
 	from, to []byte
 	done     bool // the last chunk is in buf
-	ahead    readAhead
 
 	buf   []byte // key, checksum, value, key, ...
 	pairs []struct{ key, end int }
+}
+
+// lastKey is the key of the last pair in buf.
+func (s *boltScan) lastKey() []byte {
+	start := 0
+	if n := len(s.pairs); n > 1 {
+		start = s.pairs[n-2].end
+	}
+	return s.buf[start:s.pairs[len(s.pairs)-1].key]
 }
 
 // fill copies the next pairs, up to about limit bytes and at least one.
@@ -139,9 +151,6 @@ func (s *boltScan) fill(limit int) error {
 		start := len(s.buf)
 		s.buf = append(s.buf, key...)
 		split := len(s.buf)
-		if limit > chunkFirst {
-			s.ahead.at(sealed)
-		}
 		s.buf = append(s.buf, bounded(sealed)...)
 		if _, err := unseal(s.bucket, s.buf[start:split], s.buf[split:]); err != nil {
 			return err

@@ -1,8 +1,9 @@
 // Package persistence keeps a partition's state: a memory delta of what was
 // applied since the last checkpoint, over a durable store. It owns the store
 // file and nothing else; the log that the delta is rebuilt from is nodelog's.
-// It never decides an entry (the state machine does), never starts a
-// goroutine, and never writes to the store outside a checkpoint.
+// It never decides an entry (the state machine does), and never writes to the
+// store outside a checkpoint. The only goroutines that it starts read pages for
+// a wide scan, and end with it.
 //
 // # Layers
 //
