@@ -209,13 +209,17 @@ const EventsPageMax = 1000
 func (e *Embedded) Events(ctx context.Context, after uint64, wait time.Duration) (events []Event, last uint64, reset bool, err error) {
 	deadline := time.NewTimer(wait)
 	defer deadline.Stop()
-	if err := e.group.ReadBarrier(ctx); err != nil {
-		return nil, 0, false, wrap(err, "events")
-	}
 	for {
+		if err := e.group.ReadBarrier(ctx); err != nil {
+			return nil, 0, false, wrap(err, "events")
+		}
 		version, woken := e.lastEvent()
 		if version != after || wait <= 0 {
-			return e.eventsAfter(after)
+			events, last, reset, err = e.eventsAfter(after)
+			if len(events) > 0 || reset || err != nil || wait <= 0 {
+				return events, last, reset, err
+			}
+			continue // observed, and not in a View yet: the barrier waits for it
 		}
 		select {
 		case <-woken:

@@ -1,14 +1,16 @@
 package hubsvc
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"maps"
+	"net/netip"
 	"slices"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/hivehub/waggle/tenant"
 )
@@ -17,21 +19,30 @@ import (
 type memTxn struct {
 	state map[string][]byte // committed
 	work  map[string][]byte // of the running entry
+	order []string          // keys of work, sorted; nil when not known
 	index uint64            // of the last entry kept
 	fail  error             // what every read answers, when set
+	reads int
 }
 
 func newMemTxn() *memTxn { return &memTxn{state: map[string][]byte{}, work: map[string][]byte{}} }
 
 func (m *memTxn) Get(bucket byte, key []byte) ([]byte, error) {
 	mustBeHub(bucket)
+	m.reads++
 	return m.work[string(key)], m.fail
 }
 
 func (m *memTxn) Scan(bucket byte, from, to []byte, fn func(key, value []byte) bool) error {
 	mustBeHub(bucket)
-	for _, k := range slices.Sorted(maps.Keys(m.work)) {
-		if bytes.Compare([]byte(k), from) >= 0 && bytes.Compare([]byte(k), to) < 0 && !fn([]byte(k), m.work[k]) {
+	m.reads++
+	if len(m.order) != len(m.work) {
+		m.order = slices.Sorted(maps.Keys(m.work))
+	}
+	i, _ := slices.BinarySearch(m.order, string(from))
+	for _, k := range m.order[i:] {
+		m.reads++
+		if k >= string(to) || !fn([]byte(k), m.work[k]) {
 			break
 		}
 	}
@@ -43,12 +54,18 @@ func (m *memTxn) Put(bucket byte, key, value []byte) error {
 	if len(value) == 0 {
 		panic("empty value")
 	}
+	if i, ok := slices.BinarySearch(m.order, string(key)); !ok && m.order != nil {
+		m.order = slices.Insert(m.order, i, string(key))
+	}
 	m.work[string(key)] = value
 	return nil
 }
 
 func (m *memTxn) Delete(bucket byte, key []byte) error {
 	mustBeHub(bucket)
+	if i, ok := slices.BinarySearch(m.order, string(key)); ok {
+		m.order = slices.Delete(m.order, i, i+1)
+	}
 	delete(m.work, string(key))
 	return nil
 }
@@ -67,8 +84,22 @@ func (m *memTxn) end(err error) {
 	if err == nil {
 		m.state = maps.Clone(m.work)
 	} else {
-		m.work = maps.Clone(m.state)
+		m.work, m.order = maps.Clone(m.state), nil
 	}
+}
+
+// keep is end for a test that has too many rows to copy at every entry, and no refusals.
+func (m *memTxn) keep(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.state = m.work
+}
+
+// diff is cmp.Diff for what holds prefixes.
+func diff(a, b any) string {
+	return cmp.Diff(a, b, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }))
 }
 
 // group is a system group that decides at once.
@@ -105,7 +136,11 @@ var (
 // newHub returns an unborn hub whose clock stands still.
 func newHub(t testing.TB) (*Embedded, *group) {
 	t.Helper()
-	clock := func() time.Time { return time.UnixMilli(1_700_000_000_000) }
+	return newHubAt(t, func() time.Time { return time.UnixMilli(1_700_000_000_000) })
+}
+
+func newHubAt(t testing.TB, clock func() time.Time) (*Embedded, *group) {
+	t.Helper()
 	d := NewDirectory(NewKeyHasher(testSecret), clock)
 	g := &group{tx: newMemTxn(), machine: NewMachine(d.Observe)}
 	return NewEmbedded(d, g, EmbeddedOptions{SealKey: testSeal}), g
@@ -120,6 +155,31 @@ func bornHub(t testing.TB) (*Embedded, *group, FirstKeys) {
 		t.Fatal(err)
 	}
 	return hub, g, keys
+}
+
+// timedHub returns a hub after its birth, and how to move its clock.
+func timedHub(t testing.TB) (*Embedded, *group, func(time.Duration)) {
+	t.Helper()
+	now := time.UnixMilli(1_700_000_000_000).UTC()
+	hub, g := newHubAt(t, func() time.Time { return now })
+	if _, _, err := hub.Birth(context.Background(), BirthOptions{Partitions: 64}); err != nil {
+		t.Fatal(err)
+	}
+	return hub, g, func(d time.Duration) { now = now.Add(d) }
+}
+
+// machineOn returns how to apply ops, each in an entry of its own, to a store
+// with a birth. The last result is the log index.
+func machineOn(t testing.TB, tx *memTxn) func(Command) (any, error) {
+	t.Helper()
+	m := NewMachine(nil)
+	apply := func(c Command) (any, error) {
+		tx.index++
+		return m.Apply(tx, tx.index, EncodeCommand(c))
+	}
+	_, err := apply(commands[0].cmd)
+	tx.keep(t, err)
+	return apply
 }
 
 func wantCode(t testing.TB, err error, code Code) {
