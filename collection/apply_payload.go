@@ -74,7 +74,7 @@ func (a *applier) rewrite(ids []PointID, paths int, edit func(Record) ([]byte, e
 		if err != nil {
 			return Answer{}, err
 		}
-		if work += len(payload); work > maxRewriteBytes || old.payload+len(payload) > maxRecordBytes {
+		if work += len(payload); work > maxRewriteBytes || int(old.payload)+len(payload) > maxRecordBytes {
 			return Answer{}, tooLarge("point %s would grow too large", id)
 		}
 		if err := a.put(&t, old.withPayload(payload), t.version(i)); err != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/hivehub/waggle/index"
 )
@@ -56,17 +57,31 @@ func (d Distance) Passes(score, threshold float32) bool {
 	return score >= threshold
 }
 
-// VectorParams describes one vector of a collection's points. Name "" is the
-// default vector.
+// VectorParams describes one dense vector of a collection's points. Name "" is
+// the default vector.
 type VectorParams struct {
 	Name     string
 	Size     int
 	Distance Distance
+	OnDisk   *bool // nil: not said
+	// Extra is what else the caller set for it (hnsw_config, ...), as Config.Extra.
+	Extra map[string]any
+}
+
+// SparseParams describes one sparse vector of a collection's points.
+type SparseParams struct {
+	Name string
+	IDF  bool // values count the more, the fewer points have a component at their index
+	// Extra is what else the caller set for it (index, ...), as Config.Extra.
+	Extra map[string]any
 }
 
 // Config is what a collection was created with.
 type Config struct {
-	Vectors []VectorParams // exactly one, named ""
+	// Vectors and Sparse are the vectors that a point may have, at most
+	// VectorsMax with names of their own. Records know a vector by its place here.
+	Vectors []VectorParams
+	Sparse  []SparseParams
 	// CreatedAt is the log's time of creation in Unix milliseconds; apply sets it.
 	CreatedAt int64
 	// Extra is what else the caller set (hnsw_config, ...), kept as given so
@@ -74,11 +89,18 @@ type Config struct {
 	Extra map[string]any
 }
 
-// maxExtraBytes bounds the settings that are only kept: every look at the
-// collection reads them.
-const maxExtraBytes = 64 << 10
+const (
+	// VectorsMax is how many vectors a point may have.
+	VectorsMax = 64
+	// VectorNameMax is the longest name of a vector, in bytes.
+	VectorNameMax = 255
+	// maxExtraBytes bounds the settings that are only kept: every look at the
+	// collection reads them.
+	maxExtraBytes = 64 << 10
+)
 
-// Vector returns the parameters of the default vector.
+// Vector returns the parameters of the first dense vector, which is the only
+// one where c is Plain.
 func (c Config) Vector() VectorParams { return c.Vectors[0] }
 
 // ParseDistance reads a distance's name.
@@ -93,24 +115,71 @@ func ParseDistance(s string) (Distance, error) {
 
 // Validate returns every fault of c in one error.
 func (c Config) Validate(l Limits) error {
-	if len(c.Vectors) != 1 || c.Vectors[0].Name != "" {
-		return Errorf(Unimplemented, "named vectors and collections without a vector are not supported yet")
-	}
-	v := c.Vectors[0]
 	var faults []string
-	if v.Size < 1 || v.Size > l.Dimension {
-		faults = append(faults, fmt.Sprintf("vectors.size: value %d invalid, must be from 1 to %d", v.Size, l.Dimension))
+	if n := len(c.Vectors) + len(c.Sparse); n > VectorsMax {
+		faults = append(faults, fmt.Sprintf("vectors: %d vectors, must be at most %d", n, VectorsMax))
 	}
-	if _, known := v.Distance.number(); !known {
-		faults = append(faults, fmt.Sprintf("vectors.distance: unknown distance %q", clip(string(v.Distance))))
+	names := map[string]bool{}
+	for _, v := range c.Vectors {
+		faults = checkVectorName(faults, names, v.Name)
+		faults = v.check(faults, l)
 	}
-	if raw, err := AppendPayload(nil, c.Extra); err != nil {
+	for _, v := range c.Sparse {
+		faults = checkVectorName(faults, names, v.Name)
+	}
+	if size, err := c.extraBytes(); err != nil {
 		faults = append(faults, "collection settings: nested too deep, or not JSON")
-	} else if len(raw) > maxExtraBytes {
-		faults = append(faults, fmt.Sprintf("collection settings: %d bytes, must be at most %d", len(raw), maxExtraBytes))
+	} else if size > maxExtraBytes {
+		faults = append(faults, fmt.Sprintf("collection settings: %d bytes, must be at most %d", size, maxExtraBytes))
 	}
 	if faults != nil {
 		return invalid("%s", strings.Join(faults, "; "))
 	}
 	return nil
+}
+
+func checkVectorName(faults []string, names map[string]bool, name string) []string {
+	switch {
+	case len(name) > VectorNameMax:
+		return append(faults, fmt.Sprintf("vectors: a name of %d bytes, must be at most %d", len(name), VectorNameMax))
+	case !utf8.ValidString(name):
+		return append(faults, "vectors: a name that is not valid UTF-8")
+	case names[name]:
+		return append(faults, fmt.Sprintf("vectors: the name %q is there twice", name))
+	}
+	names[name] = true
+	return faults
+}
+
+func (v VectorParams) check(faults []string, l Limits) []string {
+	at := "vectors"
+	if v.Name != "" {
+		at += "." + clip(v.Name)
+	}
+	if v.Size < 1 || v.Size > l.Dimension {
+		faults = append(faults, fmt.Sprintf("%s.size: value %d invalid, must be from 1 to %d", at, v.Size, l.Dimension))
+	}
+	if _, known := v.Distance.number(); !known {
+		faults = append(faults, fmt.Sprintf("%s.distance: unknown distance %q", at, clip(string(v.Distance))))
+	}
+	return faults
+}
+
+// extraBytes is how long all settings that are only kept are when encoded.
+func (c Config) extraBytes() (int, error) {
+	raw, err := encodePayload(c.Extra, nil)
+	size := len(raw)
+	for i := range c.Vectors {
+		if err == nil {
+			raw, err = encodePayload(c.Vectors[i].Extra, nil)
+			size += len(raw)
+		}
+	}
+	for i := range c.Sparse {
+		if err == nil {
+			raw, err = encodePayload(c.Sparse[i].Extra, nil)
+			size += len(raw)
+		}
+	}
+	return size, err
 }

@@ -59,7 +59,7 @@ type IsNull struct{ Key Path }
 type HasID struct{ IDs []PointID }
 
 // HasVector passes the points that have a vector of this name. "" is the
-// default vector, and the only one there is.
+// default vector.
 type HasVector struct{ Name string }
 
 // Nested passes a point when one object in the array at Key passes Filter,

@@ -6,23 +6,26 @@ import "fmt"
 // they lie, and only as far as it has to. It is safe for concurrent use.
 type Matcher struct{ all checkGroup }
 
-// Compile returns the filter's Matcher, which shares nothing that later
-// changes of the filter could reach. A nil filter passes every point.
-func (f *Filter) Compile() *Matcher { return &Matcher{compileFilter(f)} }
+// Compile returns the filter's Matcher for the points of a collection of that
+// configuration. It shares nothing that later changes of the filter could
+// reach. A nil filter passes every point.
+func (f *Filter) Compile(c Config) *Matcher {
+	return &Matcher{compiler{c.Bit}.filter(f)}
+}
 
 // MatchesRecord reports whether a point passes: its id, its payload as
-// AppendPayload stored it (or no bytes), and whether it has the default
-// vector. It allocates nothing. Of malformed bytes it reports something, and
+// AppendPayload stored it (or no bytes), and which vectors it has. It allocates
+// nothing. Of malformed bytes it reports something, and
 // never panics: that they are whole is the store's to know.
-func (m *Matcher) MatchesRecord(id PointID, payload []byte, hasVector bool) bool {
-	return m.all.passes(stored{id, payload, hasVector})
+func (m *Matcher) MatchesRecord(id PointID, payload []byte, vectors VectorSet) bool {
+	return m.all.passes(stored{id, payload, vectors})
 }
 
 // stored is a subject whose payload is bytes.
 type stored struct {
-	id        PointID
-	payload   []byte
-	hasVector bool
+	id      PointID
+	payload []byte
+	vectors VectorSet
 }
 
 // check is a compiled condition.
@@ -64,29 +67,34 @@ func atLeast(n uint64, checks []check, s stored) bool {
 	return false
 }
 
-func compileFilter(f *Filter) checkGroup {
+// compiler makes checks of conditions. It knows the vectors of a collection.
+type compiler struct {
+	bit func(name string) VectorSet
+}
+
+func (m compiler) filter(f *Filter) checkGroup {
 	if f == nil {
 		return checkGroup{}
 	}
-	g := checkGroup{must: compileAll(f.Must), should: compileAll(f.Should), mustNot: compileAll(f.MustNot)}
+	g := checkGroup{must: m.conditions(f.Must), should: m.conditions(f.Should), mustNot: m.conditions(f.MustNot)}
 	if f.MinShould != nil {
-		g.min, g.minCount = compileAll(f.MinShould.Conditions), f.MinShould.Count
+		g.min, g.minCount = m.conditions(f.MinShould.Conditions), f.MinShould.Count
 	}
 	return g
 }
 
-func compileAll(conditions []Condition) []check {
+func (m compiler) conditions(conditions []Condition) []check {
 	checks := make([]check, len(conditions))
 	for i, c := range conditions {
-		checks[i] = compileCondition(c)
+		checks[i] = m.condition(c)
 	}
 	return checks
 }
 
-func compileCondition(c Condition) check {
+func (m compiler) condition(c Condition) check {
 	switch c := c.(type) {
 	case *Filter:
-		g := compileFilter(c)
+		g := m.filter(c)
 		return &g
 	case Field:
 		area, _ := c.Is.(area)
@@ -100,9 +108,9 @@ func compileCondition(c Condition) check {
 	case HasID:
 		return idCheck(setOf(c.IDs))
 	case HasVector:
-		return vectorCheck(c.Name == "")
+		return vectorCheck(m.bit(c.Name))
 	case Nested:
-		return &nestedCheck{key: c.Key.elements(), all: compileFilter(c.Filter)}
+		return &nestedCheck{key: c.Key.elements(), all: m.filter(c.Filter)}
 	}
 	panic(fmt.Sprintf("BUG: filter condition of type %T", c))
 }
@@ -152,10 +160,10 @@ func (c idCheck) passes(s stored) bool {
 	return ok
 }
 
-// vectorCheck is whether the condition names the default vector.
-type vectorCheck bool
+// vectorCheck is the vector that the condition names, or nothing.
+type vectorCheck VectorSet
 
-func (c vectorCheck) passes(s stored) bool { return bool(c) && s.hasVector }
+func (c vectorCheck) passes(s stored) bool { return VectorSet(c)&s.vectors != 0 }
 
 type fieldCheck struct {
 	key  Path

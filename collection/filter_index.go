@@ -108,20 +108,28 @@ type Selected struct {
 	Asked int      // points whose payload was read for it, as the index did not know
 }
 
+// Row is what a filter asks about a point.
+type Row struct {
+	ID      PointID
+	Payload []byte // as AppendPayload stored it
+	Vectors VectorSet
+}
+
 // Select returns the slots of a view that pass f. The view may not be released
-// meanwhile; row says what is in a slot that it sees. A nil index knows
+// meanwhile; row says what is in a slot that it sees. c is the collection's
+// configuration; of a plain one every slot has the vector. A nil index knows
 // nothing: every payload is read.
 //
 // Which slots a view sees is asked only where it matters: it takes longer than
 // to evaluate a filter.
-func (x *FilterIndex) Select(ctx context.Context, f *Filter, view index.View, row func(slot uint32) (PointID, []byte)) (Selected, error) {
+func (x *FilterIndex) Select(ctx context.Context, f *Filter, c Config, view index.View, row func(slot uint32) Row) (Selected, error) {
 	s := Selected{Slots: allSlots(view.Slots())}
 	doubt := s.Slots
 	if x != nil {
-		answer := x.index.Evaluate(x.expr(f), s.Slots)
+		answer := x.index.Evaluate(exprs{x, c.Plain()}.of(f), s.Slots)
 		s.Slots, doubt = answer.Maybe, answer.Doubt
 	}
-	match := f.Compile()
+	match := f.Compile(c)
 	for i, w := range doubt {
 		if w == 0 {
 			continue
@@ -132,8 +140,8 @@ func (x *FilterIndex) Select(ctx context.Context, f *Filter, view index.View, ro
 			if s.Asked++; s.Asked%1024 == 0 && ctx.Err() != nil {
 				return Selected{}, ctx.Err()
 			}
-			id, payload := row(uint32(64*i + bits.TrailingZeros64(w)))
-			if !match.MatchesRecord(id, payload, true) {
+			r := row(uint32(64*i + bits.TrailingZeros64(w)))
+			if !match.MatchesRecord(r.ID, r.Payload, r.Vectors) {
 				s.Slots[i] &^= w & -w
 			}
 		}
@@ -153,30 +161,36 @@ func allSlots(n uint32) []uint64 {
 	return b
 }
 
-// expr is a filter as far as the index understands it.
-func (x *FilterIndex) expr(f *Filter) filter.Expr {
+// exprs makes expressions of filters.
+type exprs struct {
+	*FilterIndex
+	plain bool // every slot has the default vector, and none has another
+}
+
+// of is a filter as far as the index understands it.
+func (x exprs) of(f *Filter) filter.Expr {
 	if f == nil {
 		return filter.All(true)
 	}
-	g := &filter.Group{Must: x.exprs(f.Must), Should: x.exprs(f.Should), Not: x.exprs(f.MustNot)}
+	g := &filter.Group{Must: x.all(f.Must), Should: x.all(f.Should), Not: x.all(f.MustNot)}
 	if f.MinShould != nil {
-		g.Min, g.MinCount = x.exprs(f.MinShould.Conditions), f.MinShould.Count
+		g.Min, g.MinCount = x.all(f.MinShould.Conditions), f.MinShould.Count
 	}
 	return g
 }
 
-func (x *FilterIndex) exprs(conditions []Condition) []filter.Expr {
+func (x exprs) all(conditions []Condition) []filter.Expr {
 	list := make([]filter.Expr, len(conditions))
 	for i, c := range conditions {
-		list[i] = x.conditionExpr(c)
+		list[i] = x.condition(c)
 	}
 	return list
 }
 
-func (x *FilterIndex) conditionExpr(c Condition) filter.Expr {
+func (x exprs) condition(c Condition) filter.Expr {
 	switch c := c.(type) {
 	case *Filter:
-		return x.expr(c)
+		return x.of(c)
 	case Field:
 		if len(c.Key) > 1 {
 			return filter.Inside{Field: c.Key[0].key}
@@ -204,7 +218,10 @@ func (x *FilterIndex) conditionExpr(c Condition) filter.Expr {
 		}
 		return filter.IDs{Hashes: hashes}
 	case HasVector:
-		return filter.All(c.Name == "")
+		if x.plain {
+			return filter.All(c.Name == "")
+		}
+		return filter.Ask{}
 	case Nested:
 		return filter.Inside{Field: c.Key[0].key}
 	}

@@ -16,7 +16,8 @@ import (
 type indexed struct {
 	*FilterIndex
 	seenView
-	rows []indexedRow
+	config Config
+	rows   []Row
 }
 
 // seenView is a view of the slots in a bitmap.
@@ -36,16 +37,11 @@ func (v seenView) only(s Selected) Selected {
 	return s
 }
 
-type indexedRow struct {
-	id      PointID
-	payload []byte
-}
-
 func newIndexed(o filter.Options, slots int) *indexed {
-	return &indexed{NewFilterIndex(o), seenView{seen: make([]uint64, (slots+63)/64)}, make([]indexedRow, slots)}
+	return &indexed{NewFilterIndex(o), seenView{seen: make([]uint64, (slots+63)/64)}, testConfig(), make([]Row, slots)}
 }
 
-func (x *indexed) row(slot uint32) (PointID, []byte) { return x.rows[slot].id, x.rows[slot].payload }
+func (x *indexed) row(slot uint32) Row { return x.rows[slot] }
 
 // put fills a slot with another point.
 func (x *indexed) put(tb testing.TB, slot uint32, id PointID, p Payload) {
@@ -53,8 +49,8 @@ func (x *indexed) put(tb testing.TB, slot uint32, id PointID, p Payload) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	x.Remove(slot, x.rows[slot].id, x.rows[slot].payload)
-	x.rows[slot] = indexedRow{id, payload}
+	x.Remove(slot, x.rows[slot].ID, x.rows[slot].Payload)
+	x.rows[slot] = Row{ID: id, Payload: payload, Vectors: 1}
 	x.Add(slot, id, payload)
 	x.seen[slot/64] |= 1 << (slot % 64)
 }
@@ -63,7 +59,7 @@ func (x *indexed) put(tb testing.TB, slot uint32, id PointID, p Payload) {
 func (x *indexed) hide(slot uint32) { x.seen[slot/64] &^= 1 << (slot % 64) }
 
 func (x *indexed) selects(tb testing.TB, f *Filter) Selected {
-	s, err := x.Select(context.Background(), f, x, x.row)
+	s, err := x.Select(context.Background(), f, x.config, x, x.row)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -79,6 +75,10 @@ func TestSelectMeansTheSameAsAScan(t *testing.T) {
 	} {
 		rng := rand.New(rand.NewPCG(*filterSeed, 1))
 		x := newIndexed(o, slots)
+		named := name == "few fields"
+		if named {
+			x.config = filteredConfig
+		}
 		asked, unclear := 0, 0
 		for n := range 1_500 {
 			slot := uint32(rng.IntN(slots))
@@ -86,19 +86,22 @@ func TestSelectMeansTheSameAsAScan(t *testing.T) {
 				x.hide(slot)
 			} else {
 				x.put(t, slot, NumID(rng.Uint64N(4)), randomPayload(rng))
+				if named {
+					x.rows[slot].Vectors = vectorsOf(randomVectors(rng))
+				}
 			}
 			f := randomFilter(rng, 3)
 			got := x.selects(t, f)
 			if n%10 == 0 { // and so does one that knows nothing
-				scan, err := (*FilterIndex)(nil).Select(t.Context(), f, x, x.row)
+				scan, err := (*FilterIndex)(nil).Select(t.Context(), f, x.config, x, x.row)
 				if err != nil || !slices.Equal(x.only(scan).Slots, got.Slots) || scan.Asked != onesOf(x.seen) {
 					t.Fatalf("%s, filter %d: a scan of %d points selects otherwise, error %v", name, n, scan.Asked, err)
 				}
 			}
-			match := f.Compile()
+			match := f.Compile(x.config)
 			for slot := range uint32(slots) {
-				id, payload := x.row(slot)
-				want := x.seen[slot/64]>>(slot%64)&1 == 1 && match.MatchesRecord(id, payload, true)
+				id, payload := x.rows[slot].ID, x.rows[slot].Payload
+				want := x.seen[slot/64]>>(slot%64)&1 == 1 && match.MatchesRecord(id, payload, x.rows[slot].Vectors)
 				if have := got.Slots[slot/64]>>(slot%64)&1 == 1; have != want {
 					p, _ := DecodePayload(payload)
 					t.Fatalf("%s, seed %d, filter %d: selected %v, want %v\nfilter %s\npayload %s\nid %s",
@@ -177,7 +180,7 @@ func TestSelectBesideAWriter(t *testing.T) {
 		view.seen[i] = 0x5555555555555555 & x.seen[i]
 	}
 	f := filterOf(t, `{"should":[{"key":"n","range":{"gte":100,"lt":700}},{"key":"x","range":{"gt":0.5}}],"must_not":[{"has_id":[2,4,6]}]}`)
-	want, err := x.Select(t.Context(), f, view, x.row)
+	want, err := x.Select(t.Context(), f, x.config, view, x.row)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +189,7 @@ func TestSelectBesideAWriter(t *testing.T) {
 	for range 2 {
 		readers.Go(func() {
 			for range 50 {
-				got, err := x.Select(t.Context(), f, view, x.row)
+				got, err := x.Select(t.Context(), f, x.config, view, x.row)
 				if n := onesOf(view.only(got).Slots); err != nil || n != matches {
 					t.Errorf("%d slots, want %d, error %v", n, matches, err)
 					return
@@ -209,7 +212,7 @@ func TestSelectLooksAtItsContext(t *testing.T) {
 		x.put(t, slot, NumID(1), Payload{"a": map[string]any{}})
 	}
 	for _, f := range []string{`{}`, `{"must":{"key":"a.b","match":{"value":1}}}`} {
-		if _, err := x.Select(ctx, filterOf(t, f), x, x.row); !errors.Is(err, context.Canceled) {
+		if _, err := x.Select(ctx, filterOf(t, f), x.config, x, x.row); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: error %v", f, err)
 		}
 	}

@@ -7,13 +7,13 @@ import (
 )
 
 // Matches reports whether a point passes the filter: its id, its payload and
-// whether it has the default vector. It says what a filter means, as plainly
-// as can be; scans use Compile.
-func (f *Filter) Matches(id PointID, payload Payload, hasVector bool) bool {
+// the names of its vectors. It says what a filter means, as plainly as can be;
+// scans use Compile.
+func (f *Filter) Matches(id PointID, payload Payload, vectors ...string) bool {
 	if f == nil {
 		return true
 	}
-	s := subject{id: id, payload: map[string]any(payload), hasVector: hasVector}
+	s := subject{id: id, payload: map[string]any(payload), vectors: vectors}
 	must := s.count(f.Must) == len(f.Must)
 	should := len(f.Should) == 0 || s.count(f.Should) > 0
 	mustNot := s.count(f.MustNot) == 0
@@ -25,9 +25,9 @@ func (f *Filter) Matches(id PointID, payload Payload, hasVector bool) bool {
 // subject is what a condition is asked about: a point, or an object inside its
 // payload, which has no id and no vector.
 type subject struct {
-	id        PointID
-	payload   map[string]any
-	hasVector bool
+	id      PointID
+	payload map[string]any
+	vectors []string
 }
 
 // count returns how many of the conditions pass.
@@ -43,7 +43,7 @@ func (s subject) count(conditions []Condition) (n int) {
 func (s subject) passes(c Condition) bool {
 	switch c := c.(type) {
 	case *Filter:
-		return c.Matches(s.id, s.payload, s.hasVector)
+		return c.Matches(s.id, s.payload, s.vectors...)
 	case Field:
 		return slices.ContainsFunc(c.Key.values(s.payload), func(v any) bool { return accepts(c.Is, v) })
 	case ValuesCount:
@@ -57,11 +57,11 @@ func (s subject) passes(c Condition) bool {
 	case HasID:
 		return slices.Contains(c.IDs, s.id)
 	case HasVector:
-		return c.Name == "" && s.hasVector
+		return slices.Contains(s.vectors, c.Name)
 	case Nested:
 		return slices.ContainsFunc(c.Key.elements().values(s.payload), func(v any) bool {
 			object, ok := v.(map[string]any)
-			return ok && c.Filter.Matches(PointID{}, object, false)
+			return ok && c.Filter.Matches(PointID{}, object)
 		})
 	}
 	panic(fmt.Sprintf("BUG: filter condition of type %T", c))

@@ -234,7 +234,7 @@ func FuzzParseFilter(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want, got := filter.Matches(NumID(1), p, true), filter.Compile().MatchesRecord(NumID(1), stored, true); got != want {
+		if want, got := filter.Matches(NumID(1), p, ""), filter.Compile(Config{Vectors: []VectorParams{{}}}).MatchesRecord(NumID(1), stored, 1); got != want {
 			t.Fatalf("%s: compiled %v, want %v", data, got, want)
 		}
 	})

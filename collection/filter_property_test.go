@@ -28,19 +28,19 @@ func TestCompiledFilterMeansTheSame(t *testing.T) {
 	seen := map[string]tally{}
 	for n := range 20_000 {
 		f := randomFilter(rng, 3)
-		matcher := f.Compile()
+		matcher := f.Compile(filteredConfig)
 		for range 10 {
 			i := rng.IntN(len(payloads))
-			id, hasVector := NumID(rng.Uint64N(4)), rng.IntN(2) == 0
-			want := f.Matches(id, payloads[i], hasVector)
-			if got := matcher.MatchesRecord(id, stored[i], hasVector); got != want {
-				t.Fatalf("seed %d, filter %d: compiled %v, want %v\nfilter %s\npayload %s\nid %s, has vector %v",
-					*filterSeed, n, got, want, shown(f), payloads[i].AppendJSON(nil), id, hasVector)
+			id, vectors := NumID(rng.Uint64N(4)), randomVectors(rng)
+			want := f.Matches(id, payloads[i], vectors...)
+			if got := matcher.MatchesRecord(id, stored[i], vectorsOf(vectors)); got != want {
+				t.Fatalf("seed %d, filter %d: compiled %v, want %v\nfilter %s\npayload %s\nid %s, vectors %q",
+					*filterSeed, n, got, want, shown(f), payloads[i].AppendJSON(nil), id, vectors)
 			}
 			for _, c := range f.Must {
 				kind := kindOf(c)
 				one := seen[kind]
-				if (&Filter{Must: []Condition{c}}).Matches(id, payloads[i], hasVector) {
+				if (&Filter{Must: []Condition{c}}).Matches(id, payloads[i], vectors...) {
 					one.passed++
 				} else {
 					one.failed++
@@ -119,7 +119,7 @@ func randomCondition(rng *rand.Rand, depth int) Condition {
 	case 13:
 		return HasID{[]PointID{NumID(rng.Uint64N(4)), NumID(rng.Uint64N(4))}}
 	case 14:
-		return HasVector{[]string{"", "", "image"}[rng.IntN(3)]}
+		return HasVector{[]string{"", "", "image", "words", "other"}[rng.IntN(5)]}
 	case 15, 16:
 		key := randomKey(rng)
 		if rng.IntN(4) > 0 {
@@ -208,6 +208,16 @@ func randomKey(rng *rand.Rand) Path {
 	return p
 }
 
+// randomVectors is the names of some vectors of filteredConfig.
+func randomVectors(rng *rand.Rand) (names []string) {
+	for _, name := range []string{"", "image", "words"} {
+		if rng.IntN(2) == 0 {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // A matcher must survive bytes that are no payload, and a scan must not
 // allocate.
 func FuzzMatchesRecord(f *testing.F) {
@@ -221,8 +231,8 @@ func FuzzMatchesRecord(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, seed uint64, b []byte) {
 		filter := randomFilter(rand.New(rand.NewPCG(seed, 0)), 3)
-		got := filter.Compile().MatchesRecord(NumID(1), b, true)
-		if p, err := DecodePayload(b); err == nil && filter.Matches(NumID(1), p, true) != got {
+		got := filter.Compile(filteredConfig).MatchesRecord(NumID(1), b, 1)
+		if p, err := DecodePayload(b); err == nil && filter.Matches(NumID(1), p, "") != got {
 			t.Fatalf("%s on %s: compiled %v", shown(filter), p.AppendJSON(nil), got)
 		}
 	})
@@ -251,11 +261,11 @@ func scanPayloads(tb testing.TB) (decoded []Payload, stored [][]byte) {
 
 func TestMatchesRecordDoesNotAllocate(t *testing.T) {
 	matcher := filterOf(t, `{"must":[`+scanFilter+`,{"should":[{"key":"tags","is_null":false},{"key":"year","values_count":{"gt":1}},
-		{"nested":{"key":"tags","filter":{"must":{"has_id":[1]}}}},{"key":"lang","range":{"gt":"2024-01-01"}},{"key":"x","geo_radius":{"center":{"lon":0,"lat":0},"radius":1}}]}]}`).Compile()
+		{"nested":{"key":"tags","filter":{"must":{"has_id":[1]}}}},{"key":"lang","range":{"gt":"2024-01-01"}},{"key":"x","geo_radius":{"center":{"lon":0,"lat":0},"radius":1}}]}]}`).Compile(filteredConfig)
 	_, stored := scanPayloads(t)
 	i := 0
 	if n := testing.AllocsPerRun(1_000, func() {
-		matcher.MatchesRecord(NumID(uint64(i)), stored[i%len(stored)], true)
+		matcher.MatchesRecord(NumID(uint64(i)), stored[i%len(stored)], 1)
 		i++
 	}); n != 0 {
 		t.Errorf("%v allocations per record", n)
@@ -263,11 +273,11 @@ func TestMatchesRecordDoesNotAllocate(t *testing.T) {
 }
 
 func BenchmarkMatchesRecord(b *testing.B) {
-	matcher := filterOf(b, scanFilter).Compile()
+	matcher := filterOf(b, scanFilter).Compile(filteredConfig)
 	_, stored := scanPayloads(b)
 	i, passed := 0, 0
 	for b.Loop() {
-		if matcher.MatchesRecord(NumID(1), stored[i%len(stored)], true) {
+		if matcher.MatchesRecord(NumID(1), stored[i%len(stored)], 1) {
 			passed++
 		}
 		i++
@@ -284,7 +294,7 @@ func BenchmarkDecodeAndMatch(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		f.Matches(NumID(1), p, true)
+		f.Matches(NumID(1), p, "")
 		i++
 	}
 }

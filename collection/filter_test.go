@@ -21,23 +21,40 @@ func filterOf(t testing.TB, text string) *Filter {
 // filtered is a point, its payload written as JSON, that a filter is asked
 // about.
 type filtered struct {
-	id        PointID
-	payload   string
-	hasVector bool
+	id      PointID
+	payload string
+	vectors []string // names
+}
+
+// some is that a point has the default vector.
+var some = []string{""}
+
+// filteredConfig has vectors for a point to lack.
+var filteredConfig = Config{
+	Vectors: []VectorParams{{Size: 2, Distance: Dot}, {Name: "image", Size: 2, Distance: Cosine}},
+	Sparse:  []SparseParams{{Name: "words"}},
+}
+
+// vectorsOf is the set of the vectors of these names.
+func vectorsOf(names []string) (set VectorSet) {
+	for _, name := range names {
+		set |= filteredConfig.Bit(name)
+	}
+	return set
 }
 
 // check asks both forms of a filter whether the point passes.
 func (c filtered) check(t *testing.T, filter string, want bool) {
 	t.Helper()
 	f, p := filterOf(t, filter), payloadOf(t, c.payload)
-	if got := f.Matches(c.id, p, c.hasVector); got != want {
+	if got := f.Matches(c.id, p, c.vectors...); got != want {
 		t.Errorf("%s on %+v: %v, want %v", filter, c, got, want)
 	}
 	stored, err := AppendPayload(nil, p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := f.Compile().MatchesRecord(c.id, stored, c.hasVector); got != want {
+	if got := f.Compile(filteredConfig).MatchesRecord(c.id, stored, vectorsOf(c.vectors)); got != want {
 		t.Errorf("%s, compiled, on %+v: %v, want %v", filter, c, got, want)
 	}
 }
@@ -141,12 +158,12 @@ var conditionMeanings = map[string]struct{ pass, fail []string }{
 func TestConditions(t *testing.T) {
 	for condition, payloads := range conditionMeanings {
 		for _, p := range payloads.pass {
-			point := filtered{NumID(7), p, true}
+			point := filtered{NumID(7), p, some}
 			point.check(t, `{"must":`+condition+`}`, true)
 			point.check(t, `{"must_not":[`+condition+`]}`, false)
 		}
 		for _, p := range payloads.fail {
-			point := filtered{NumID(7), p, true}
+			point := filtered{NumID(7), p, some}
 			point.check(t, `{"should":[`+condition+`]}`, false)
 			point.check(t, `{"must_not":`+condition+`}`, true)
 		}
@@ -159,10 +176,14 @@ func TestHasIDAndHasVector(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	filtered{uuid, `{}`, true}.check(t, ids, true)
-	filtered{NumID(1<<64 - 1), `{}`, true}.check(t, ids, true)
-	filtered{NumID(1<<64 - 2), `{}`, true}.check(t, ids, false)
-	filtered{uuid, `{}`, false}.check(t, `{"must":{"has_vector":""}}`, false)
+	filtered{uuid, `{}`, some}.check(t, ids, true)
+	filtered{NumID(1<<64 - 1), `{}`, some}.check(t, ids, true)
+	filtered{NumID(1<<64 - 2), `{}`, some}.check(t, ids, false)
+	for name, has := range map[string]bool{"": false, "image": true, "words": true, "other": false} {
+		filtered{uuid, `{}`, []string{"words", "image"}}.check(t, `{"must":{"has_vector":"`+name+`"}}`, has)
+	}
+	filtered{uuid, `{}`, []string{"words"}}.check(t, `{"must":{"has_vector":"image"}}`, false)
+	filtered{uuid, `{}`, nil}.check(t, `{"must":{"has_vector":""}}`, false)
 }
 
 // How a filter's lists work together, on a payload where a passes and b fails.
@@ -192,13 +213,13 @@ func TestClauses(t *testing.T) {
 		`{"must_not":[{"min_should":{"conditions":[B],"min_count":1}}]}`: true,
 		`{"must":[{}],"must_not":[{"must":B}]}`:                          true,
 	} {
-		filtered{NumID(1), `{"a":1,"b":2}`, true}.check(t, strings.NewReplacer("A", a, "B", b).Replace(filter), want)
+		filtered{NumID(1), `{"a":1,"b":2}`, some}.check(t, strings.NewReplacer("A", a, "B", b).Replace(filter), want)
 	}
 }
 
 func TestNilFilterPassesAll(t *testing.T) {
 	var f *Filter
-	if !f.Matches(NumID(1), nil, false) || !f.Compile().MatchesRecord(NumID(1), nil, false) || f.Validate(DefaultLimits()) != nil {
+	if !f.Matches(NumID(1), nil) || !f.Compile(Config{}).MatchesRecord(NumID(1), nil, 0) || f.Validate(DefaultLimits()) != nil {
 		t.Error("a nil filter must be valid and pass every point")
 	}
 }

@@ -1,6 +1,7 @@
 package collection
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -46,12 +47,35 @@ func TestConfigValidate(t *testing.T) {
 	} {
 		wantError(t, c.Validate(l), InvalidArgument, ReasonValidation)
 	}
+	many := func(dense, sparse int) (c Config) {
+		for i := range dense {
+			c.Vectors = append(c.Vectors, VectorParams{Name: strconv.Itoa(i), Size: 1, Distance: Dot})
+		}
+		for i := range sparse {
+			c.Sparse = append(c.Sparse, SparseParams{Name: "s" + strconv.Itoa(i)})
+		}
+		return c
+	}
+	named := func(dense, sparse string) Config {
+		return Config{Vectors: []VectorParams{{Name: dense, Size: 1, Distance: Dot}}, Sparse: []SparseParams{{Name: sparse}}}
+	}
+	settings := named("a", "b")
+	settings.Vectors[0].Extra, settings.Sparse[0].Extra = fill(room/2), fill(room/2-9)
 	for _, c := range []Config{
-		{},
-		{Vectors: []VectorParams{{Name: "a", Size: 1, Distance: Dot}}},
-		{Vectors: make([]VectorParams, 2)},
+		{}, many(VectorsMax, 0), many(0, VectorsMax), many(40, 24), named("", "b"), named("b", ""),
+		named(strings.Repeat("x", VectorNameMax), "x"), settings,
 	} {
-		wantError(t, c.Validate(l), Unimplemented, ReasonNone)
+		if err := c.Validate(l); err != nil {
+			t.Errorf("%d, %d: %v", len(c.Vectors), len(c.Sparse), err)
+		}
+	}
+	more := named("a", "b")
+	more.Vectors[0].Extra, more.Sparse[0].Extra = fill(room), fill(1)
+	for _, c := range []Config{
+		many(VectorsMax+1, 0), many(40, 25), named("a", "a"), named("", ""), named(strings.Repeat("x", VectorNameMax+1), "x"),
+		named("a", strings.Repeat("x", VectorNameMax+1)), named("\xff", "x"), more,
+	} {
+		wantError(t, c.Validate(l), InvalidArgument, ReasonValidation)
 	}
 	all := config(0, "x", fill(room+1)).Validate(l).Error()
 	for _, part := range []string{"vectors.size", "vectors.distance", "settings"} {

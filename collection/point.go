@@ -152,10 +152,12 @@ func (id *PointID) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// Point is what a caller stores: an id, a vector (nil when the point has
-// none) and a payload (nil when it has none).
+// Point is what a caller stores: an id, vectors and a payload (nil when it has
+// none). Vector is the dense vector without a name, nil when it has none;
+// Vectors are the others, nil when there are none.
 type Point struct {
 	ID      PointID
 	Vector  []float32
+	Vectors []NamedVector
 	Payload Payload
 }

@@ -1,28 +1,99 @@
 package collection
 
-// Query asks for the points nearest to a vector. Exactly one of Vector and ID
-// is set.
+// Query asks for points: those nearest to something, those that several other
+// queries together prefer, or, if it says neither, those with the least ids. At
+// most one of Nearest, Fusion and Recommend is set.
 type Query struct {
-	Vector         []float32
-	ID             *PointID // the stored point whose vector is the query; left out of the answer
+	// Prefetch are queries whose hits are all that this one looks among, or
+	// fuses. Their Offset, WithPayload and WithVector are not set.
+	Prefetch []Query
+
+	Nearest   *Input
+	MMR       *MMR // of Nearest's hits, those that differ among each other
+	Recommend *Recommend
+	Fusion    *Fusion
+	Using     string // the vector that is compared; "" is the default one
+	// LookupFrom says where the points are whose ids Nearest and Recommend name;
+	// nil: in the collection itself.
+	LookupFrom *LookupFrom
+
 	Filter         *Filter  // nil: every point
+	ScoreThreshold *float32 // nil: none; a lower bound, for Euclid and Manhattan an upper one
+	Params         SearchParams
 	Limit          int
 	Offset         int
-	ScoreThreshold *float32 // nil: none; a lower bound, for Euclid and Manhattan an upper one
 	WithPayload    PayloadSelector
-	WithVector     bool
-	Ef             int  // width of a graph search; 0: the collection's
-	Exact          bool // scan, whatever index there is
+	WithVector     VectorSelector
 }
 
-// Hit is a point in the answer to a Query. Payload and Vector are nil unless
-// asked for.
+// Input is a vector to compare with. Exactly one of its fields is set.
+type Input struct {
+	Dense  []float32
+	Sparse *SparseVector
+	ID     *PointID // the stored point whose vector it is; left out of the answer
+}
+
+// Fusion makes one list of hits of those of each prefetch.
+type Fusion struct {
+	Kind    FusionKind
+	K       int       // of FusionRRF, at least 1
+	Weights []float64 // of FusionRRF: nil, or one for each prefetch
+}
+
+// FusionKind is how lists of hits are fused.
+type FusionKind uint8
+
+// The kinds of fusion, see package index/fusion.
+const (
+	FusionRRF  FusionKind = iota + 1 // by ranks
+	FusionDBSF                       // by scores, after making them alike
+)
+
+// MMR asks for hits that are near and unlike each other (maximal marginal
+// relevance): the next one has the highest (1-Diversity)*score less
+// Diversity*(similarity to the nearest of those before).
+type MMR struct {
+	Diversity  float32 // from 0 to 1
+	Candidates int     // how many of the nearest to choose from; 0: Limit
+}
+
+// Recommend asks for points near to the average of Positive and away from that
+// of Negative, see Average. Points that are named by id are left out of the
+// answer.
+type Recommend struct {
+	Positive, Negative []Input
+}
+
+// LookupFrom names a vector of another collection.
+type LookupFrom struct {
+	Collection string
+	Vector     string
+}
+
+// SearchParams says how to search.
+type SearchParams struct {
+	Ef           int  // width of a graph search; 0: the collection's
+	Exact        bool // scan, whatever index there is
+	IndexedOnly  bool // leave out what is not in the graph yet
+	Quantization QuantizationParams
+}
+
+// QuantizationParams says how a search uses quantized vectors.
+type QuantizationParams struct {
+	Ignore       bool    // compare with the vectors themselves
+	Rescore      *bool   // compare the best once more with the vectors themselves; nil: as is best
+	Oversampling float64 // how many times Limit to compare once more; 0: as is best
+}
+
+// Hit is a point in the answer to a Query. Payload, Vector and Vectors are nil
+// unless asked for.
 type Hit struct {
 	ID      PointID
 	Version uint64 // Info.Changes as the change that wrote it left it << 16 | its ordinal there
 	Score   float32
 	Payload Payload
 	Vector  []float32
+	Vectors []NamedVector
 }
 
 // PayloadSelector says which part of a payload is wanted. The zero value is
@@ -40,7 +111,7 @@ type ScrollRequest struct {
 	Limit       int
 	Filter      *Filter
 	WithPayload PayloadSelector
-	WithVector  bool
+	WithVector  VectorSelector
 }
 
 // Page is the answer to a ScrollRequest. Next is the id of the next page's

@@ -123,7 +123,7 @@ func TestReplaceUnderSearch(t *testing.T) {
 					return
 				default:
 				}
-				hits, err := k.client.Query(ctx, k.tenant, "c", collection.Query{Vector: []float32{0, 0}, Limit: 2 * points})
+				hits, err := k.client.Query(ctx, k.tenant, "c", collection.Query{Nearest: &collection.Input{Dense: []float32{0, 0}}, Limit: 2 * points})
 				if err != nil || len(hits) != points {
 					t.Errorf("%d hits (%v), want %d", len(hits), err, points)
 					return
@@ -228,10 +228,10 @@ func everyOperation(ctx context.Context, c *grains.Client, tc tenant.Context, na
 	_, all["get"] = c.GetCollection(ctx, tc, name)
 	_, all["list"] = c.ListCollections(ctx, tc)
 	_, all["write"] = c.Write(ctx, tc, name, collection.Write{Upsert: []collection.Point{point(1)}}, collection.WriteOptions{Wait: true})
-	_, all["retrieve"] = c.Retrieve(ctx, tc, name, []collection.PointID{collection.NumID(1)}, collection.PayloadSelector{}, false)
+	_, all["retrieve"] = c.Retrieve(ctx, tc, name, []collection.PointID{collection.NumID(1)}, collection.PayloadSelector{}, collection.VectorSelector{})
 	_, all["scroll"] = c.Scroll(ctx, tc, name, collection.ScrollRequest{Limit: 1})
 	_, all["count"] = c.Count(ctx, tc, name, nil)
-	_, all["query"] = c.Query(ctx, tc, name, collection.Query{Vector: []float32{1, 1}, Limit: 1})
+	_, all["query"] = c.Query(ctx, tc, name, collection.Query{Nearest: &collection.Input{Dense: []float32{1, 1}}, Limit: 1})
 	return all
 }
 

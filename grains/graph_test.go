@@ -31,7 +31,7 @@ func TestGraph(t *testing.T) {
 	write(0, points/2)
 	query := func(v []float32, exact bool) []collection.Hit {
 		t.Helper()
-		hits, err := k.client.Query(ctx, k.tenant, "g", collection.Query{Vector: v, Limit: topK, Exact: exact})
+		hits, err := k.client.Query(ctx, k.tenant, "g", collection.Query{Nearest: &collection.Input{Dense: v}, Limit: topK, Params: collection.SearchParams{Exact: exact}})
 		if err != nil || len(hits) != topK {
 			t.Fatalf("%d hits, %v", len(hits), err)
 		}
@@ -78,7 +78,7 @@ func TestIndexBehind(t *testing.T) {
 	const dim = 8192 // a graph from 320 vectors on; 640 may wait for it
 	k := newKit(t, kitOptions{grains: grains.Options{Builders: -1, TailBytesMax: 1}})
 	k.create(t, "g", dim)
-	if _, err := k.client.Query(t.Context(), k.tenant, "g", collection.Query{Vector: make([]float32, dim), Limit: 1}); err != nil {
+	if _, err := k.client.Query(t.Context(), k.tenant, "g", collection.Query{Nearest: &collection.Input{Dense: make([]float32, dim)}, Limit: 1}); err != nil {
 		t.Fatal(err)
 	}
 	full := false

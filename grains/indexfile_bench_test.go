@@ -25,7 +25,7 @@ func BenchmarkCold(b *testing.B) {
 			k.create(b, "g", size.dim)
 			rng := rand.New(rand.NewPCG(1, 2))
 			k.fill(b, "g", 0, size.n, func() []float32 { return clustered(rng, rng.IntN(40), size.dim) })
-			query := collection.Query{Vector: clustered(rng, 0, size.dim), Limit: 10}
+			query := collection.Query{Nearest: &collection.Input{Dense: clustered(rng, 0, size.dim)}, Limit: 10}
 			k.built(b, "g", query)
 			k.stopClient()
 			k.Stop()

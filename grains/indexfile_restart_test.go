@@ -41,8 +41,8 @@ func (k *kit) recall(t testing.TB, name string, queries [][]float32) float64 {
 	const topK = 10
 	found := 0
 	for _, v := range queries {
-		exact := k.ids(t, name, collection.Query{Vector: v, Limit: topK, Exact: true})
-		for id := range k.ids(t, name, collection.Query{Vector: v, Limit: topK}) {
+		exact := k.ids(t, name, collection.Query{Nearest: &collection.Input{Dense: v}, Limit: topK, Params: collection.SearchParams{Exact: true}})
+		for id := range k.ids(t, name, collection.Query{Nearest: &collection.Input{Dense: v}, Limit: topK}) {
 			if exact[id] {
 				found++
 			}
@@ -65,7 +65,7 @@ func TestGraphSurvivesRestart(t *testing.T) {
 	for range 50 {
 		queries = append(queries, draw())
 	}
-	q := collection.Query{Vector: queries[0], Limit: 10}
+	q := collection.Query{Nearest: &collection.Input{Dense: queries[0]}, Limit: 10}
 	k.built(t, "g", q)
 	before := k.recall(t, "g", queries)
 	k.stopClient()
@@ -92,7 +92,7 @@ func TestGraphSurvivesRestart(t *testing.T) {
 		t.Errorf("%d vectors wait for the graph after a restart, %d were added", n, more)
 	}
 	for range queries {
-		for id := range k.ids(t, "g", collection.Query{Vector: draw(), Limit: 100}) {
+		for id := range k.ids(t, "g", collection.Query{Nearest: &collection.Input{Dense: draw()}, Limit: 100}) {
 			if n, _ := id.Num(); n < 5*gone && n%5 == 0 {
 				t.Fatalf("point %v is found after it was deleted", id)
 			}
@@ -111,7 +111,7 @@ func TestGraphWithDamagedFile(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	draw := func() []float32 { return clustered(rng, rng.IntN(40), graphDim) }
 	k.fill(t, "g", 0, 1500, draw)
-	q := collection.Query{Vector: draw(), Limit: 10}
+	q := collection.Query{Nearest: &collection.Input{Dense: draw()}, Limit: 10}
 	k.built(t, "g", q)
 	k.stopClient()
 	k.Stop()
@@ -129,7 +129,7 @@ func TestGraphWithDamagedFile(t *testing.T) {
 	if names := indexFileNames(t, dir); len(names) != 0 {
 		t.Errorf("%v is still there", names)
 	}
-	if recall := k.recall(t, "g", [][]float32{q.Vector}); recall < 0.9 {
+	if recall := k.recall(t, "g", [][]float32{q.Nearest.Dense}); recall < 0.9 {
 		t.Errorf("recall %.2f", recall)
 	}
 }
@@ -144,7 +144,7 @@ func TestIndexFileOfAnActiveCollection(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	draw := func() []float32 { return clustered(rng, rng.IntN(40), graphDim) }
 	k.fill(t, "g", 0, 1500, draw)
-	q := collection.Query{Vector: draw(), Limit: 10}
+	q := collection.Query{Nearest: &collection.Input{Dense: draw()}, Limit: 10}
 	k.built(t, "g", q)
 	k.client.SaveDue(time.Now())
 	names := indexFileNames(t, dir)
@@ -191,7 +191,7 @@ func TestGraphSurvivesKill(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	draw := func() []float32 { return clustered(rng, rng.IntN(40), graphDim) }
 	k.fill(t, "g", 0, points, draw)
-	q := collection.Query{Vector: draw(), Limit: 10}
+	q := collection.Query{Nearest: &collection.Input{Dense: draw()}, Limit: 10}
 	k.built(t, "g", q)
 	k.client.SaveDue(time.Now().Add(time.Minute))
 	k.fill(t, "g", points-more, points+more, draw) // half of them replaced

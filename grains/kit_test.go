@@ -66,7 +66,7 @@ func (k *kit) upsert(ctx context.Context, name string, points ...collection.Poin
 
 // nearest returns the ids that a search finds, as text.
 func (k *kit) nearest(ctx context.Context, name string, x float32, limit int, f *collection.Filter) (string, error) {
-	hits, err := k.client.Query(ctx, k.tenant, name, collection.Query{Vector: []float32{x, 0}, Limit: limit, Filter: f})
+	hits, err := k.client.Query(ctx, k.tenant, name, collection.Query{Nearest: &collection.Input{Dense: []float32{x, 0}}, Limit: limit, Filter: f})
 	ids := []string{}
 	for _, h := range hits {
 		ids = append(ids, h.ID.String())

@@ -33,7 +33,7 @@ func TestManhattan(t *testing.T) {
 		hits      int
 	}{{nil, 3}, {&largest, 2}} {
 		hits, err := k.client.Query(ctx, k.tenant, "m", collection.Query{
-			Vector: []float32{0, 0}, Limit: 10, ScoreThreshold: c.threshold, WithVector: true,
+			Nearest: &collection.Input{Dense: []float32{0, 0}}, Limit: 10, ScoreThreshold: c.threshold, WithVector: collection.VectorSelector{All: true},
 		})
 		if err != nil || len(hits) != c.hits {
 			t.Fatalf("%d hits, %v; want %d", len(hits), err, c.hits)

@@ -110,8 +110,8 @@ func (l *liveIndex) allowed(
 	if payloads == nil {
 		l.wantPayloads(view.Len())
 	}
-	return payloads.Select(ctx, f, view, func(slot uint32) (collection.PointID, []byte) {
+	return payloads.Select(ctx, f, l.info.Config, view, func(slot uint32) collection.Row {
 		r := l.row(slot)
-		return r.id, r.payload
+		return collection.Row{ID: r.id, Payload: r.payload, Vectors: 1} // of a plain collection
 	})
 }

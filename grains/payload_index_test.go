@@ -132,12 +132,12 @@ func TestFilteredQueries(t *testing.T) {
 			for q, vector := range vectors {
 				f := shareOf(t, kind, q, n, sorted[q], permille)
 				matches := l.checkSelected(t, f)
-				query := &collection.Query{Filter: f, Limit: k, Exact: true}
+				query := &collection.Query{Filter: f, Limit: k, Params: collection.SearchParams{Exact: true}}
 				truth, err := l.search(t.Context(), query, vector)
 				if err != nil || len(truth) != min(k, matches) {
 					t.Fatalf("%s, %d in 1000: %d hits of %d matches, error %v", kind, permille, len(truth), matches, err)
 				}
-				query.Exact = false
+				query.Params.Exact = false
 				hits, err := l.search(t.Context(), query, vector)
 				if err != nil || len(hits) != len(truth) {
 					t.Fatalf("%s, %d in 1000: %d hits, want %d, error %v", kind, permille, len(hits), len(truth), err)
@@ -309,7 +309,7 @@ func BenchmarkFilteredQuery(b *testing.B) {
 						filters[q] = shareOf(b, kind, q, n, sorted[q], permille)
 					}
 					for b.Loop() {
-						query := &collection.Query{Filter: filters[i%queries], Limit: 10, Exact: way == "exact"}
+						query := &collection.Query{Filter: filters[i%queries], Limit: 10, Params: collection.SearchParams{Exact: way == "exact"}}
 						if _, err := l.search(b.Context(), query, vectors[i%queries]); err != nil {
 							b.Fatal(err)
 						}

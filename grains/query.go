@@ -60,17 +60,30 @@ func (c *Client) query(ctx context.Context, tc tenant.Context, name string, q *c
 	return live.search(ctx, q, vector)
 }
 
+// supported refuses queries that nothing here answers.
+func supported(info collection.Info, q *collection.Query) error {
+	simple := q.Nearest != nil && q.Nearest.Sparse == nil && q.MMR == nil && q.Recommend == nil && q.Fusion == nil &&
+		len(q.Prefetch) == 0 && q.LookupFrom == nil && q.Using == ""
+	if !simple || !info.Config.Plain() {
+		return collection.Errorf(collection.Unimplemented, "only queries for the nearest to one dense vector without a name are supported yet")
+	}
+	return nil
+}
+
 // queryVector is the vector to search with, in the form of the stored ones.
 func queryVector(r collection.Reader, info collection.Info, q *collection.Query) ([]float32, error) {
-	if q.ID == nil {
-		return collection.PrepareQuery(info, q.Vector)
+	if err := supported(info, q); err != nil {
+		return nil, err
 	}
-	rec, _, ok, err := collection.GetPoint(r, info.ID, *q.ID)
+	if q.Nearest.ID == nil {
+		return collection.PrepareQuery(info, q.Nearest.Dense)
+	}
+	rec, _, ok, err := collection.GetPoint(r, info.ID, *q.Nearest.ID)
 	if err != nil {
 		return nil, err
 	}
 	if !ok || rec.Vector() == nil {
-		return nil, collection.Errorf(collection.NotFound, "No point with id %s found", q.ID)
+		return nil, collection.Errorf(collection.NotFound, "No point with id %s found", q.Nearest.ID)
 	}
 	return append([]float32(nil), rec.Vector()...), nil
 }

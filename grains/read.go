@@ -33,7 +33,7 @@ func (c *Client) ListCollections(ctx context.Context, tc tenant.Context) ([]coll
 
 // Retrieve returns the points of ids that are there, in the order of ids.
 func (c *Client) Retrieve(ctx context.Context, tc tenant.Context, name string, ids []collection.PointID,
-	payload collection.PayloadSelector, withVector bool,
+	payload collection.PayloadSelector, vectors collection.VectorSelector,
 ) ([]collection.Point, error) {
 	view, info, err := c.open(ctx, tc, name)
 	if err != nil {
@@ -56,7 +56,7 @@ func (c *Client) Retrieve(ctx context.Context, tc tenant.Context, name string, i
 		if !ok {
 			continue
 		}
-		p, err := pointOf(rec, want, withVector)
+		p, err := pointOf(info.Config, rec, want, vectors)
 		if err != nil {
 			return nil, asError(err)
 		}
@@ -77,13 +77,13 @@ func (c *Client) Scroll(ctx context.Context, tc tenant.Context, name string, q c
 		return collection.Page{}, asError(err)
 	}
 	page := collection.Page{Points: []collection.Point{}}
-	err = matching(ctx, view, info.ID, q.Offset, q.Filter, func(rec collection.Record) (bool, error) {
+	err = matching(ctx, view, info, q.Offset, q.Filter, func(rec collection.Record) (bool, error) {
 		if len(page.Points) == q.Limit {
 			id := rec.ID()
 			page.Next = &id
 			return false, nil
 		}
-		p, err := pointOf(rec, want, q.WithVector)
+		p, err := pointOf(info.Config, rec, want, q.WithVector)
 		page.Points = append(page.Points, p)
 		return true, err
 	})
@@ -101,7 +101,7 @@ func (c *Client) Count(ctx context.Context, tc tenant.Context, name string, f *c
 		return info.Points, nil
 	}
 	var n uint64
-	err = matching(ctx, view, info.ID, nil, f, func(collection.Record) (bool, error) {
+	err = matching(ctx, view, info, nil, f, func(collection.Record) (bool, error) {
 		n++
 		return true, nil
 	})
@@ -111,25 +111,25 @@ func (c *Client) Count(ctx context.Context, tc tenant.Context, name string, f *c
 // matching calls fn with the points that pass the filter, in the order of
 // their ids from offset on, until fn returns false. It looks at ctx every
 // 1,024 points.
-func matching(ctx context.Context, r collection.Reader, id uint64, offset *collection.PointID, f *collection.Filter,
+func matching(ctx context.Context, r collection.Reader, info collection.Info, offset *collection.PointID, f *collection.Filter,
 	fn func(collection.Record) (bool, error),
 ) error {
 	match := func(collection.Record) bool { return true }
 	if f != nil {
-		compiled := f.Compile()
+		compiled := f.Compile(info.Config)
 		match = func(rec collection.Record) bool {
-			return compiled.MatchesRecord(rec.ID(), rec.PayloadBytes(), rec.Vector() != nil)
+			return compiled.MatchesRecord(rec.ID(), rec.PayloadBytes(), info.Config.Has(rec))
 		}
 	}
 	var failed error
 	n := 0
-	err := collection.ScanIDs(r, id, offset, func(_ collection.PointID, version uint64) bool {
+	err := collection.ScanIDs(r, info.ID, offset, func(_ collection.PointID, version uint64) bool {
 		if n++; n%1024 == 0 {
 			if failed = ctx.Err(); failed != nil {
 				return false
 			}
 		}
-		rec, ok, err := collection.GetPointByVersion(r, id, version)
+		rec, ok, err := collection.GetPointByVersion(r, info.ID, version)
 		if err == nil && !ok {
 			err = collection.Errorf(collection.DataLoss, "a point is in the index of ids and not in the store")
 		}
@@ -150,14 +150,12 @@ func matching(ctx context.Context, r collection.Reader, id uint64, offset *colle
 	return err
 }
 
-func pointOf(rec collection.Record, want collection.Projection, withVector bool) (collection.Point, error) {
+func pointOf(c collection.Config, rec collection.Record, want collection.Projection, vectors collection.VectorSelector) (collection.Point, error) {
 	p := collection.Point{ID: rec.ID()}
 	var err error
 	if p.Payload, err = wantedPayload(rec.PayloadBytes(), want); err != nil {
 		return p, err
 	}
-	if withVector {
-		p.Vector = append([]float32(nil), rec.Vector()...)
-	}
+	p.Vector, p.Vectors = c.VectorsOf(rec, vectors)
 	return p, nil
 }

@@ -22,7 +22,7 @@ func (l *liveIndex) search(ctx context.Context, q *collection.Query, vector []fl
 		return nil, err
 	}
 	found, err := view.Search(ctx, &index.Query{
-		Vector: vector, K: l.wanted(q, view), Ef: q.Ef, Exact: q.Exact, Allow: selected.Slots,
+		Vector: vector, K: l.wanted(q, view), Ef: q.Params.Ef, Exact: q.Params.Exact, Allow: selected.Slots,
 	}, nil)
 	if err != nil {
 		return nil, err
@@ -34,10 +34,18 @@ func (l *liveIndex) search(ctx context.Context, q *collection.Query, vector []fl
 // the query's own point is to be left out.
 func (l *liveIndex) wanted(q *collection.Query, view index.View) int {
 	k := q.Limit + q.Offset
-	if q.ID != nil {
+	if ownPoint(q) != nil {
 		k++
 	}
 	return min(k, view.Len())
+}
+
+// ownPoint is the point whose vector is the query's, or nil.
+func ownPoint(q *collection.Query) *collection.PointID {
+	if q.Nearest == nil {
+		return nil
+	}
+	return q.Nearest.ID
 }
 
 // hits turns what the index found into the answer's page.
@@ -48,10 +56,10 @@ func (l *liveIndex) hits(q *collection.Query, view index.View, found []index.Hit
 		return nil, err
 	}
 	out := make([]collection.Hit, 0, min(q.Limit, len(found)))
-	skip := q.Offset
+	skip, own := q.Offset, ownPoint(q)
 	for _, f := range found {
 		r := l.row(f.Slot)
-		if q.ID != nil && r.id == *q.ID {
+		if own != nil && r.id == *own {
 			continue
 		}
 		score := collection.Score(distance, f.Distance)
@@ -69,7 +77,7 @@ func (l *liveIndex) hits(q *collection.Query, view index.View, found []index.Hit
 		if hit.Payload, err = wantedPayload(r.payload, want); err != nil {
 			return nil, err
 		}
-		if q.WithVector {
+		if q.WithVector.Wants("") {
 			hit.Vector = append([]float32(nil), view.Vector(f.Slot)...)
 		}
 		out = append(out, hit)

@@ -111,7 +111,7 @@ func (c *Client) selectPoints(ctx context.Context, tc tenant.Context, name strin
 	}
 	defer view.Close()
 	s := selected{info: info}
-	err = matching(ctx, view, info.ID, nil, f, func(rec collection.Record) (bool, error) {
+	err = matching(ctx, view, info, nil, f, func(rec collection.Record) (bool, error) {
 		s.ids = append(s.ids, rec.ID())
 		return true, nil
 	})
@@ -125,7 +125,7 @@ func (c *Client) selectAmong(ctx context.Context, tc tenant.Context, name string
 		return selected{}, err
 	}
 	defer view.Close()
-	s, match := selected{info: info}, f.Compile()
+	s, match := selected{info: info}, f.Compile(info.Config)
 	for i, id := range ids {
 		if i%1024 == 1023 && ctx.Err() != nil {
 			return selected{}, ctx.Err()
@@ -134,7 +134,7 @@ func (c *Client) selectAmong(ctx context.Context, tc tenant.Context, name string
 		if err != nil {
 			return selected{}, err
 		}
-		if there && match.MatchesRecord(id, rec.PayloadBytes(), rec.Vector() != nil) {
+		if there && match.MatchesRecord(id, rec.PayloadBytes(), info.Config.Has(rec)) {
 			s.ids = append(s.ids, id)
 		}
 	}

@@ -54,7 +54,7 @@ func TestWriteByFilterLeavesWhatWasWrittenMeanwhile(t *testing.T) {
 					mine := changeSome(ctx, t, k, points, round)
 					wg.Wait()
 					for _, id := range mine {
-						found, err := k.client.Retrieve(ctx, k.tenant, "c", []collection.PointID{id}, collection.PayloadSelector{All: true}, false)
+						found, err := k.client.Retrieve(ctx, k.tenant, "c", []collection.PointID{id}, collection.PayloadSelector{All: true}, collection.VectorSelector{})
 						if err != nil || len(found) != 1 || found[0].Payload["n"] != int64(2) {
 							t.Fatalf("round %d: point %s was written and is now %v (%v)", round, id, found, err)
 						}

@@ -29,6 +29,9 @@ func (s *Server) createCollection(r *request, tc tenant.Context) error {
 	if err := config.Validate(s.limits.Request); err != nil {
 		return err
 	}
+	if !config.Plain() {
+		return collection.Errorf(collection.Unimplemented, "named vectors and collections without a vector are not supported yet")
+	}
 	if err := s.engine.CreateCollection(r.ctx, tc, name, config); err != nil {
 		return err
 	}
@@ -36,8 +39,8 @@ func (s *Server) createCollection(r *request, tc tenant.Context) error {
 }
 
 // readConfig turns the body of a create request into a configuration. What is
-// not null and not the vector's size and distance is kept in Extra: of the
-// vector under "vector", the rest under its own name.
+// not null and not the vector's size and distance is kept in Extra, the vector's
+// or the collection's.
 func readConfig(body collection.Payload) (collection.Config, error) {
 	extra, err := kept("", body)
 	if err != nil {
@@ -94,14 +97,19 @@ func addVector(config *collection.Config, name string, v any) error {
 	if err != nil {
 		return asFormat(err)
 	}
-	config.Vectors = append(config.Vectors, collection.VectorParams{
-		Name: name, Distance: distance, Size: int(max(0, min(size, 1<<31-1))),
-	})
-	extra, err := kept("vectors.", object)
-	if err == nil && len(extra) > 0 {
-		config.Extra["vector"] = extra
+	params := collection.VectorParams{Name: name, Distance: distance, Size: int(max(0, min(size, 1<<31-1)))}
+	if params.Extra, err = kept("vectors.", object); err != nil {
+		return err
 	}
-	return err
+	if on, ok := params.Extra["on_disk"].(bool); ok {
+		params.OnDisk = &on
+		delete(params.Extra, "on_disk")
+	}
+	if len(params.Extra) == 0 {
+		params.Extra = nil
+	}
+	config.Vectors = append(config.Vectors, params)
+	return nil
 }
 
 func (s *Server) getCollection(r *request, tc tenant.Context) error {
@@ -134,10 +142,8 @@ func appendInfo(dst []byte, info *collection.Info) []byte {
 }
 
 func configEcho(c collection.Config) collection.Payload {
-	vector := map[string]any{"size": int64(c.Vector().Size), "distance": string(c.Vector().Distance)}
-	overlay(vector, c.Extra["vector"])
 	params := map[string]any{
-		"vectors": vector, "shard_number": int64(1), "replication_factor": int64(1),
+		"vectors": vectorsEcho(c), "shard_number": int64(1), "replication_factor": int64(1),
 		"write_consistency_factor": int64(1), "on_disk_payload": true,
 	}
 	for _, key := range []string{"shard_number", "replication_factor", "write_consistency_factor", "on_disk_payload"} {
@@ -158,6 +164,23 @@ func configEcho(c collection.Config) collection.Payload {
 		}
 	}
 	return echo
+}
+
+// vectorsEcho is one vector, or a map of them by name.
+func vectorsEcho(c collection.Config) map[string]any {
+	byName := map[string]any{}
+	for _, v := range c.Vectors {
+		vector := map[string]any{"size": int64(v.Size), "distance": string(v.Distance)}
+		overlay(vector, v.Extra)
+		if v.OnDisk != nil {
+			vector["on_disk"] = *v.OnDisk
+		}
+		byName[v.Name] = vector
+	}
+	if one, ok := byName[""].(map[string]any); ok && len(byName) == 1 {
+		return one
+	}
+	return byName
 }
 
 // overlay puts what was set over what is there; a null sets nothing.

@@ -23,7 +23,7 @@ type Engine interface {
 	// Write changes points. The Write is given away.
 	Write(ctx context.Context, tc tenant.Context, name string, w collection.Write, o collection.WriteOptions) (collection.Answer, error)
 	// Retrieve returns those of the points that are there, in the order asked for.
-	Retrieve(ctx context.Context, tc tenant.Context, name string, ids []collection.PointID, payload collection.PayloadSelector, withVector bool) ([]collection.Point, error)
+	Retrieve(ctx context.Context, tc tenant.Context, name string, ids []collection.PointID, payload collection.PayloadSelector, vectors collection.VectorSelector) ([]collection.Point, error)
 	// Scroll returns one page of points in the order of their ids.
 	Scroll(ctx context.Context, tc tenant.Context, name string, req collection.ScrollRequest) (collection.Page, error)
 	// Count counts the points that pass a filter; nil counts all.

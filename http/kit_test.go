@@ -105,8 +105,8 @@ func (e *recorder) Write(ctx context.Context, tc tenant.Context, name string, w 
 	return e.answer, e.note(ctx, call{op: "write", tc: tc, name: name, arg: w, options: o})
 }
 
-func (e *recorder) Retrieve(ctx context.Context, tc tenant.Context, name string, ids []collection.PointID, payload collection.PayloadSelector, withVector bool) ([]collection.Point, error) {
-	return e.points, e.note(ctx, call{op: "retrieve", tc: tc, name: name, arg: retrieval{ids, payload, withVector}})
+func (e *recorder) Retrieve(ctx context.Context, tc tenant.Context, name string, ids []collection.PointID, payload collection.PayloadSelector, vectors collection.VectorSelector) ([]collection.Point, error) {
+	return e.points, e.note(ctx, call{op: "retrieve", tc: tc, name: name, arg: retrieval{ids, payload, vectors}})
 }
 
 func (e *recorder) Scroll(ctx context.Context, tc tenant.Context, name string, req collection.ScrollRequest) (collection.Page, error) {

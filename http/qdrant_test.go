@@ -105,10 +105,13 @@ func TestCreateCollectionForms(t *testing.T) {
 	dot4 := collection.VectorParams{Size: 4, Distance: collection.Dot}
 	e.q("PUT", "/collections/a", `{"vectors":{"size":4,"distance":"Manhattan"}}`).resultIs(`true`)
 	e.calledWith("create", collection.Config{Vectors: []collection.VectorParams{{Size: 4, Distance: collection.Manhattan}}, Extra: map[string]any{}})
+	onDisk := true
+	set := dot4
+	set.OnDisk, set.Extra = &onDisk, map[string]any{"datatype": "float32"}
 	for body, extra := range map[string]map[string]any{
 		`{"vectors":{"":{"size":4,"distance":"Dot"}}}`: {},
 		`{"vectors":{"size":4,"distance":"Dot","hnsw_config":null,"on_disk":true,"datatype":"float32","multivector_config":null},"hnsw_config":{"m":32,"ef_construct":null},"sparse_vectors":null,"unknown":[1]}`: {
-			"vector": map[string]any{"on_disk": true, "datatype": "float32"}, "hnsw_config": map[string]any{"m": int64(32), "ef_construct": nil},
+			"hnsw_config": map[string]any{"m": int64(32), "ef_construct": nil},
 		},
 		`{"vectors":{"size":4,"distance":"Dot"},"sparse_vectors":{},"on_disk_payload":false,"shard_number":1,"optimizers_config":{"deleted_threshold":0.5,"max_optimization_threads":"auto"},"quantization_config":{"scalar":{"type":"int8"}},"metadata":{"a":1.0}}`: {
 			"sparse_vectors": map[string]any{}, "on_disk_payload": false, "shard_number": int64(1), "metadata": map[string]any{"a": 1.0},
@@ -117,7 +120,11 @@ func TestCreateCollectionForms(t *testing.T) {
 		},
 	} {
 		e.q("PUT", "/collections/a", body).resultIs(`true`)
-		e.calledWith("create", collection.Config{Vectors: []collection.VectorParams{dot4}, Extra: extra})
+		want := dot4
+		if strings.Contains(body, "on_disk\":true") {
+			want = set
+		}
+		e.calledWith("create", collection.Config{Vectors: []collection.VectorParams{want}, Extra: extra})
 	}
 	for body, want := range map[string]string{
 		``:              "400 Format error in JSON body: EOF while parsing a value at line 1 column 0",
@@ -294,14 +301,14 @@ func TestReads(t *testing.T) {
 	}
 	const records = `[{"id":18446744073709551615,"payload":{"f":10.0,"i":10,"u":18446744073709551615},"vector":[1.0,-0.5,1e-09,0.0]},{"id":"f47ac10b-58cc-4372-a567-0e02b2c3d479","payload":{}}]`
 	e.q("POST", "/collections/docs/points?consistency=majority", `{"ids":[18446744073709551615,"F47AC10B58CC4372A5670E02B2C3D479"],"with_vector":true}`).resultIs(records)
-	e.calledWith("retrieve", retrieval{[]collection.PointID{big, u}, collection.PayloadSelector{All: true}, true})
+	e.calledWith("retrieve", retrieval{[]collection.PointID{big, u}, collection.PayloadSelector{All: true}, collection.VectorSelector{All: true}})
 	e.q("POST", "/collections/docs/points", `{"ids":[1],"with_payload":false,"with_vector":[""]}`).resultIs(strings.ReplaceAll(strings.ReplaceAll(records, `"payload":{"f":10.0,"i":10,"u":18446744073709551615},`, ""), `,"payload":{}`, ""))
-	e.calledWith("retrieve", retrieval{[]collection.PointID{collection.NumID(1)}, collection.PayloadSelector{}, true})
+	e.calledWith("retrieve", retrieval{[]collection.PointID{collection.NumID(1)}, collection.PayloadSelector{}, collection.VectorSelector{Names: []string{""}}})
 
 	e.q("GET", "/collections/docs/points/18446744073709551615", "").resultIs(strings.TrimPrefix(strings.Split(records, `,{"id":"`)[0], "["))
-	e.calledWith("retrieve", retrieval{[]collection.PointID{big}, collection.PayloadSelector{All: true}, true})
+	e.calledWith("retrieve", retrieval{[]collection.PointID{big}, collection.PayloadSelector{All: true}, collection.VectorSelector{All: true}})
 	e.q("GET", "/collections/docs/points/%7Bf47ac10b-58cc-4372-a567-0e02b2c3d479%7D", "").result()
-	e.calledWith("retrieve", retrieval{[]collection.PointID{u}, collection.PayloadSelector{All: true}, true})
+	e.calledWith("retrieve", retrieval{[]collection.PointID{u}, collection.PayloadSelector{All: true}, collection.VectorSelector{All: true}})
 	e.q("GET", "/collections/docs/points/abc", "").is(400, `Wrong input: Can not recognize \"abc\" as point id`)
 
 	e.q("POST", "/collections/docs/points/scroll", `{}`).resultIs(`{"points":` + records + `,"next_page_offset":null}`)
@@ -311,7 +318,7 @@ func TestReads(t *testing.T) {
 	e.q("POST", "/collections/docs/points/scroll", `{"offset":3,"limit":2,"filter":{},"with_payload":["a","b.c"],"with_vectors":true,"order_by":null}`).
 		resultIs(`{"points":[],"next_page_offset":"f47ac10b-58cc-4372-a567-0e02b2c3d479"}`)
 	three := collection.NumID(3)
-	e.calledWith("scroll", collection.ScrollRequest{Offset: &three, Limit: 2, Filter: &collection.Filter{}, WithPayload: collection.PayloadSelector{Include: []string{"a", "b.c"}}, WithVector: true})
+	e.calledWith("scroll", collection.ScrollRequest{Offset: &three, Limit: 2, Filter: &collection.Filter{}, WithPayload: collection.PayloadSelector{Include: []string{"a", "b.c"}}, WithVector: collection.VectorSelector{All: true}})
 	e.q("GET", "/collections/docs/points/5", "").is(404, "Not found: Point with id 5 does not exists!")
 	e.engine.take()
 
@@ -327,14 +334,15 @@ func TestQueries(t *testing.T) {
 	const points = `{"points":[{"id":1,"version":16777216,"score":1.0},{"id":"f47ac10b-58cc-4372-a567-0e02b2c3d479","version":0,"score":0.25,"vector":[2.0]}]}`
 	v, three, half := []float32{1, 2}, collection.NumID(3), float32(.5)
 	for body, want := range map[string]collection.Query{
-		`{"query":[1,2]}`:                                                                    {Vector: v, Limit: 10},
-		`{"query":{"nearest":[1,2.0]},"using":""}`:                                           {Vector: v, Limit: 10},
-		`{"query":{"nearest":[1,2],"mmr":null},"using":null}`:                                {Vector: v, Limit: 10},
-		`{"query":3,"prefetch":[]}`:                                                          {ID: &three, Limit: 10},
-		`{"query":{"nearest":3},"prefetch":null,"lookup_from":null}`:                         {ID: &three, Limit: 10},
-		`{"query":"f47ac10b58cc4372a5670e02b2c3d479","with_payload":false,"with_vector":[]}`: {ID: &u, Limit: 10},
+		`{"query":[1,2]}`:                                                                    {Nearest: &collection.Input{Dense: v}, Limit: 10},
+		`{"query":{"nearest":[1,2.0]},"using":""}`:                                           {Nearest: &collection.Input{Dense: v}, Limit: 10},
+		`{"query":{"nearest":[1,2],"mmr":null},"using":null}`:                                {Nearest: &collection.Input{Dense: v}, Limit: 10},
+		`{"query":3,"prefetch":[]}`:                                                          {Nearest: &collection.Input{ID: &three}, Limit: 10},
+		`{"query":{"nearest":3},"prefetch":null,"lookup_from":null}`:                         {Nearest: &collection.Input{ID: &three}, Limit: 10},
+		`{"query":"f47ac10b58cc4372a5670e02b2c3d479","with_payload":false,"with_vector":[]}`: {Nearest: &collection.Input{ID: &u}, Limit: 10},
 		`{"query":[1,2],"limit":5,"offset":2,"score_threshold":0.5,"filter":{},"params":{"hnsw_ef":128,"exact":true,"quantization":{"ignore":true},"indexed_only":false},"with_vector":true,"extra":{"x":[]}}`: {
-			Vector: v, Limit: 5, Offset: 2, ScoreThreshold: &half, Filter: &collection.Filter{}, Ef: 128, Exact: true, WithVector: true,
+			Nearest: &collection.Input{Dense: v}, Limit: 5, Offset: 2, ScoreThreshold: &half, Filter: &collection.Filter{},
+			Params: collection.SearchParams{Ef: 128, Exact: true}, WithVector: collection.VectorSelector{All: true},
 		},
 	} {
 		e.q("POST", "/collections/docs/points/query", body).resultIs(points)
@@ -346,7 +354,7 @@ func TestQueries(t *testing.T) {
 	} {
 		e.q("POST", "/collections/docs/points/query", `{"query":[1],"with_payload":`+body+`}`).
 			resultIs(`{"points":[{"id":1,"version":16777216,"score":1.0,"payload":{}},{"id":"f47ac10b-58cc-4372-a567-0e02b2c3d479","version":0,"score":0.25,"payload":{"a":"b"},"vector":[2.0]}]}`)
-		e.calledWith("query", collection.Query{Vector: []float32{1}, Limit: 10, WithPayload: want})
+		e.calledWith("query", collection.Query{Nearest: &collection.Input{Dense: []float32{1}}, Limit: 10, WithPayload: want})
 	}
 }
 

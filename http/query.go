@@ -35,7 +35,7 @@ func (s *Server) queryPoints(r *request, tc tenant.Context) error {
 }
 
 func (s *Server) hits(r *request, tc tenant.Context, name string, q *collection.Query) ([]collection.Hit, error) {
-	if q.Vector != nil || q.ID != nil {
+	if q.Nearest != nil {
 		return s.engine.Query(r.ctx, tc, name, *q)
 	}
 	page, err := s.engine.Scroll(r.ctx, tc, name, collection.ScrollRequest{

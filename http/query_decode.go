@@ -6,8 +6,8 @@ import (
 	"github.com/hivehub/waggle/collection"
 )
 
-// query reads the body of a query. Neither Vector nor ID is set when it asks
-// for no nearest points.
+// query reads the body of a query. Nearest is nil when it asks for no nearest
+// points.
 func (p *pointReader) query() (collection.Query, error) {
 	q := collection.Query{Limit: defaultLimit}
 	err := p.object(func(key []byte) (err error) {
@@ -41,8 +41,8 @@ func (p *pointReader) query() (collection.Query, error) {
 	if err != nil {
 		return q, err
 	}
-	if most := p.limits.Ef; q.Ef > most {
-		return q, errValue("params.hnsw_ef: value " + strconv.Itoa(q.Ef) + " invalid, must be " + strconv.Itoa(most) + " or smaller")
+	if most := p.limits.Ef; q.Params.Ef > most {
+		return q, errValue("params.hnsw_ef: value " + strconv.Itoa(q.Params.Ef) + " invalid, must be " + strconv.Itoa(most) + " or smaller")
 	}
 	return q, p.checkLimit(q.Limit, q.Offset)
 }
@@ -64,16 +64,16 @@ func (p *pointReader) queryTarget(q *collection.Query) error {
 }
 
 func (p *pointReader) nearest(q *collection.Query) (err error) {
-	q.Vector, q.ID = nil, nil
+	q.Nearest = &collection.Input{}
 	switch p.peek() {
 	case '[':
-		q.Vector, err = p.dense()
+		q.Nearest.Dense, err = p.dense()
 		return err
 	case '{':
 		return collection.Errorf(collection.Unimplemented, "a query that is neither a dense vector nor an id is not supported yet")
 	}
 	id, err := p.id()
-	q.ID = &id
+	q.Nearest.ID = &id
 	return err
 }
 
@@ -86,9 +86,9 @@ func (p *pointReader) searchParams(q *collection.Query) error {
 	return p.object(func(key []byte) error {
 		switch string(key) {
 		case "hnsw_ef":
-			return p.intTo(&q.Ef)
+			return p.intTo(&q.Params.Ef)
 		case "exact":
-			return p.boolTo(&q.Exact)
+			return p.boolTo(&q.Params.Exact)
 		}
 		return p.skip()
 	})

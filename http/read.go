@@ -28,7 +28,7 @@ func (s *Server) retrievePoints(r *request, tc tenant.Context) error {
 	if err != nil {
 		return err
 	}
-	points, err := s.engine.Retrieve(r.ctx, tc, name, q.ids, q.payload, q.withVector)
+	points, err := s.engine.Retrieve(r.ctx, tc, name, q.ids, q.payload, q.vectors)
 	if err != nil {
 		return err
 	}
@@ -51,7 +51,7 @@ func (s *Server) getPoint(r *request, tc tenant.Context) error {
 	if err != nil {
 		return collection.Errorf(collection.InvalidArgument, "Can not recognize %q as point id", given)
 	}
-	points, err := s.engine.Retrieve(r.ctx, tc, name, []collection.PointID{id}, wholePayload, true)
+	points, err := s.engine.Retrieve(r.ctx, tc, name, []collection.PointID{id}, wholePayload, collection.VectorSelector{All: true})
 	if err != nil {
 		return err
 	}

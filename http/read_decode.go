@@ -13,9 +13,9 @@ var wholePayload = collection.PayloadSelector{All: true}
 
 // retrieval asks for points by their ids.
 type retrieval struct {
-	ids        []collection.PointID
-	payload    collection.PayloadSelector
-	withVector bool
+	ids     []collection.PointID
+	payload collection.PayloadSelector
+	vectors collection.VectorSelector
 }
 
 func (p *pointReader) retrieval() (retrieval, error) {
@@ -28,7 +28,7 @@ func (p *pointReader) retrieval() (retrieval, error) {
 		case "with_payload":
 			return p.payloadSelector(&q.payload)
 		case "with_vector", "with_vectors":
-			return p.vectorSelector(&q.withVector)
+			return p.vectorSelector(&q.vectors)
 		case "shard_key":
 			return p.absent("shard_key")
 		}

@@ -146,17 +146,17 @@ func (s *scanner) payloadSelector(dst *collection.PayloadSelector) error {
 }
 
 // vectorSelector reads a bool or a list of vector names.
-func (s *scanner) vectorSelector(dst *bool) error {
+func (s *scanner) vectorSelector(dst *collection.VectorSelector) error {
 	if s.peek() != '[' {
-		return s.boolTo(dst)
+		return s.boolTo(&dst.All)
 	}
-	*dst = false
+	*dst = collection.VectorSelector{}
 	return s.array(func() error {
 		name, err := s.str()
 		if err != nil {
 			return err
 		}
-		*dst = true
+		dst.Names = append(dst.Names, string(name))
 		return s.defaultName(name)
 	})
 }
