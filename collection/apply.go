@@ -32,6 +32,7 @@ type applier struct {
 	events []Event
 	rows   slab
 	passed []PointID // selected by a filter, and changed since: see moved
+	worked int       // bytes that changes of points read and wrote: see work
 }
 
 // run decides the entry. The order is part of the contract: a repeated request
@@ -127,10 +128,37 @@ func (a *applier) decide() (Answer, error) {
 
 func (a *applier) perform() (Answer, error) {
 	switch op := a.cmd.Op.(type) {
+	case CreateCollection:
+		return a.createCollection(op)
+	case DeleteCollection:
+		return a.deleteCollection(op)
+	case UpdateCollection:
+		return a.updateCollection(op)
+	case UpdateAliases:
+		return a.updateAliases(op)
+	case PutPayloadIndex:
+		return a.putPayloadIndex(op)
+	case DeletePayloadIndex:
+		return a.deletePayloadIndex(op)
+	case Batch:
+		return a.batch(op)
+	case DropTenant:
+		return a.dropTenant(op)
+	}
+	return a.changePoints(a.cmd.Op)
+}
+
+// changePoints performs an operation on points.
+func (a *applier) changePoints(op Op) (Answer, error) {
+	switch op := op.(type) {
 	case Upsert:
 		return a.upsert(op)
 	case DeletePoints:
 		return a.deletePoints(op)
+	case UpdateVectors:
+		return a.updateVectors(op)
+	case DeleteVectors:
+		return a.deleteVectors(op)
 	case SetPayload:
 		return a.setPayload(op)
 	case OverwritePayload:
@@ -139,14 +167,17 @@ func (a *applier) perform() (Answer, error) {
 		return a.deletePayload(op)
 	case ClearPayload:
 		return a.clearPayload(op)
-	case CreateCollection:
-		return a.createCollection(op)
-	case DeleteCollection:
-		return a.deleteCollection(op)
-	case DropTenant:
-		return a.dropTenant(op)
 	}
-	return Answer{}, Errorf(Internal, "operation %T cannot be applied", a.cmd.Op)
+	return Answer{}, Errorf(Internal, "operation %T cannot be applied", op)
+}
+
+// work counts bytes that the entry reads or writes of points for a change of
+// payloads or vectors, and refuses too many.
+func (a *applier) work(bytes int) error {
+	if a.worked += bytes; a.worked > maxRewriteBytes {
+		return tooLarge("the points are too large for one request: change fewer at a time")
+	}
+	return nil
 }
 
 // withinQuota refuses an entry that made something grow past its limit. What

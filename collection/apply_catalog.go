@@ -16,6 +16,12 @@ func (a *applier) createCollection(op CreateCollection) (Answer, error) {
 	if v != nil {
 		return Answer{}, Errorf(AlreadyExists, "Collection `%s` already exists!", op.Name)
 	}
+	if v, err = a.tx.Get(BucketCatalog, tenantKey(rowAlias, a.cmd.Tenant, op.Name)); err != nil {
+		return Answer{}, err
+	}
+	if v != nil {
+		return Answer{}, Errorf(InvalidArgument, "Can't create collection with name %s. Alias with the same name already exists", op.Name)
+	}
 	id := a.clock.next
 	a.clock.next++
 	a.usage.Collections++
@@ -76,6 +82,12 @@ func (a *applier) dropCollection(name string) (id uint64, existed bool, err erro
 		return 0, false, err
 	}
 	if err := a.tx.Delete(BucketCounters, collectionKey(rowCollection, id)); err != nil {
+		return 0, false, err
+	}
+	if err := a.dropAliases(id); err != nil {
+		return 0, false, err
+	}
+	if err := a.dropFields(id); err != nil {
 		return 0, false, err
 	}
 	a.events = append(a.events, Event{Collection: id, Kind: EventDrop})

@@ -58,7 +58,7 @@ func (a *applier) rewrite(ids []PointID, paths int, edit func(Record) ([]byte, e
 	if err != nil {
 		return Answer{}, err
 	}
-	work := 0
+	affected := 0
 	for i, id := range ids {
 		old, version, found, err := GetPoint(a.tx, t.id, id)
 		if err != nil {
@@ -67,19 +67,23 @@ func (a *applier) rewrite(ids []PointID, paths int, edit func(Record) ([]byte, e
 		if !found || a.moved(id, version) {
 			continue
 		}
-		if work += len(old.raw) + paths*(len(old.PayloadBytes())+pathCost); work > maxRewriteBytes {
-			return Answer{}, tooLarge("the points are too large for one request: change fewer at a time")
+		if err := a.work(len(old.raw) + paths*(len(old.PayloadBytes())+pathCost)); err != nil {
+			return Answer{}, err
 		}
 		payload, err := edit(old)
 		if err != nil {
 			return Answer{}, err
 		}
-		if work += len(payload); work > maxRewriteBytes || int(old.payload)+len(payload) > maxRecordBytes {
+		if int(old.payload)+len(payload) > maxRecordBytes {
 			return Answer{}, tooLarge("point %s would grow too large", id)
 		}
+		if err := a.work(len(payload)); err != nil {
+			return Answer{}, err
+		}
+		affected++
 		if err := a.put(&t, old.withPayload(payload), t.version(i)); err != nil {
 			return Answer{}, err
 		}
 	}
-	return t.answer(len(a.events)), a.close(&t)
+	return t.answer(affected), a.close(&t)
 }

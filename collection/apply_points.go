@@ -1,6 +1,9 @@
 package collection
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 // target is the collection that an entry writes to, with its counters as the
 // entry found it and as it leaves it.
@@ -68,7 +71,7 @@ func (a *applier) upsert(op Upsert) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	a.events = make([]Event, 0, len(op.Records))
+	a.events = slices.Grow(a.events, len(op.Records))
 	a.rows.free = make([]byte, pointRows*(len(op.Records)+1))
 	for i, r := range op.Records {
 		if err := a.put(&t, r, t.version(i)); err != nil {
@@ -126,6 +129,7 @@ func (a *applier) deletePoints(op DeletePoints) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
+	affected := 0
 	for _, id := range op.IDs {
 		key := idKey(a.rows.take(25), t.id, id)
 		old, found, err := a.find(key)
@@ -141,7 +145,8 @@ func (a *applier) deletePoints(op DeletePoints) (Answer, error) {
 		if err := a.tx.Delete(BucketIDs, key); err != nil {
 			return Answer{}, err
 		}
+		affected++
 		a.events = append(a.events, Event{Collection: t.id, Kind: EventDelete, ID: id, Old: old.version})
 	}
-	return t.answer(len(a.events)), a.close(&t)
+	return t.answer(affected), a.close(&t)
 }

@@ -42,6 +42,17 @@ const (
 	opOutboxDone
 )
 
+// The numbers of what came with named vectors.
+const (
+	opUpdateVectors opKind = iota + 32
+	opDeleteVectors
+	opUpdateAliases
+	opUpdateCollection
+	opPutPayloadIndex
+	opDeletePayloadIndex
+	opBatch
+)
+
 // CreateCollection makes a collection. Config is valid and its CreatedAt is
 // left to apply.
 type CreateCollection struct {
@@ -101,15 +112,56 @@ type CheckDigest struct{}
 // matter.
 type OutboxDone struct{ Upto uint64 }
 
-func (CreateCollection) kind() opKind { return opCreateCollection }
-func (DeleteCollection) kind() opKind { return opDeleteCollection }
-func (Upsert) kind() opKind           { return opUpsert }
-func (DeletePoints) kind() opKind     { return opDeletePoints }
-func (SetPayload) kind() opKind       { return opSetPayload }
-func (OverwritePayload) kind() opKind { return opOverwritePayload }
-func (DeletePayload) kind() opKind    { return opDeletePayload }
-func (ClearPayload) kind() opKind     { return opClearPayload }
-func (DropTenant) kind() opKind       { return opDropTenant }
-func (Purge) kind() opKind            { return opPurge }
-func (CheckDigest) kind() opKind      { return opCheckDigest }
-func (OutboxDone) kind() opKind       { return opOutboxDone }
+// UpdateVectors gives points that are there the vectors of the records in place
+// of their own of the same refs; the others stay, and so do the payloads.
+type UpdateVectors struct{ Records []Record }
+
+// DeleteVectors removes vectors from points.
+type DeleteVectors struct {
+	IDs     []PointID
+	Vectors []VectorRef
+}
+
+// UpdateAliases changes the tenant's aliases: all of the actions in their
+// order, or none.
+type UpdateAliases struct{ Actions []AliasAction }
+
+// UpdateCollection changes settings of the collection that the Command names.
+// Settings go over Config.Extra: what is an object on both sides is merged one
+// level deep, and a null there changes nothing, except that in "metadata" it
+// removes its key. "quantization_config" is replaced, and removed by "Disabled".
+type UpdateCollection struct {
+	Settings        map[string]any
+	Vectors, Sparse []VectorPatch
+}
+
+// PutPayloadIndex declares a field of the collection that the Command names, in
+// place of what was declared of it before.
+type PutPayloadIndex struct{ Index PayloadIndex }
+
+// DeletePayloadIndex takes a declaration back. It may be gone before.
+type DeletePayloadIndex struct{ Field string }
+
+// Batch is operations on the points of the collection that the Command names,
+// in their order, all of them or none. Each is a change with a number of its own.
+type Batch struct{ Ops []Op }
+
+func (CreateCollection) kind() opKind   { return opCreateCollection }
+func (DeleteCollection) kind() opKind   { return opDeleteCollection }
+func (Upsert) kind() opKind             { return opUpsert }
+func (DeletePoints) kind() opKind       { return opDeletePoints }
+func (SetPayload) kind() opKind         { return opSetPayload }
+func (OverwritePayload) kind() opKind   { return opOverwritePayload }
+func (DeletePayload) kind() opKind      { return opDeletePayload }
+func (ClearPayload) kind() opKind       { return opClearPayload }
+func (DropTenant) kind() opKind         { return opDropTenant }
+func (Purge) kind() opKind              { return opPurge }
+func (CheckDigest) kind() opKind        { return opCheckDigest }
+func (OutboxDone) kind() opKind         { return opOutboxDone }
+func (UpdateVectors) kind() opKind      { return opUpdateVectors }
+func (DeleteVectors) kind() opKind      { return opDeleteVectors }
+func (UpdateAliases) kind() opKind      { return opUpdateAliases }
+func (UpdateCollection) kind() opKind   { return opUpdateCollection }
+func (PutPayloadIndex) kind() opKind    { return opPutPayloadIndex }
+func (DeletePayloadIndex) kind() opKind { return opDeletePayloadIndex }
+func (Batch) kind() opKind              { return opBatch }

@@ -38,6 +38,7 @@ import (
 //	Purge             Max (4)
 //	CheckDigest       nothing
 //	OutboxDone        Upto (8)
+//	others            see appendLaterOp
 //
 // Records and payloads pass through as bytes: apply never decodes a vector.
 const (
@@ -83,11 +84,7 @@ func appendOp(dst []byte, op Op) ([]byte, error) {
 	case DeleteCollection:
 		return append(dst, op.Name...), nil
 	case Upsert:
-		dst = binary.LittleEndian.AppendUint32(dst, uint32(len(op.Records)))
-		for _, r := range op.Records {
-			dst = appendBytes(dst, r.raw)
-		}
-		return dst, nil
+		return appendRecords(dst, op.Records), nil
 	case DeletePoints:
 		return appendIDs(dst, op.IDs), nil
 	case SetPayload:
@@ -111,7 +108,15 @@ func appendOp(dst []byte, op Op) ([]byte, error) {
 	case OutboxDone:
 		return binary.LittleEndian.AppendUint64(dst, op.Upto), nil
 	}
-	return nil, Errorf(Internal, "operation %T has no encoding", op)
+	return appendLaterOp(dst, op)
+}
+
+func appendRecords(dst []byte, records []Record) []byte {
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(records)))
+	for _, r := range records {
+		dst = appendBytes(dst, r.raw)
+	}
+	return dst
 }
 
 func appendIDs(dst []byte, ids []PointID) []byte {
@@ -190,7 +195,7 @@ func decodeOp(d *decoder, kind opKind) (Op, error) {
 	case opOutboxDone:
 		return OutboxDone{Upto: d.u64()}, nil
 	}
-	return nil, Errorf(DataLoss, "command: unknown operation %d", kind)
+	return decodeLaterOp(d, kind)
 }
 
 func decodeRecords(d *decoder) ([]Record, error) {

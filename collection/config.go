@@ -164,22 +164,3 @@ func (v VectorParams) check(faults []string, l Limits) []string {
 	}
 	return faults
 }
-
-// extraBytes is how long all settings that are only kept are when encoded.
-func (c Config) extraBytes() (int, error) {
-	raw, err := encodePayload(c.Extra, nil)
-	size := len(raw)
-	for i := range c.Vectors {
-		if err == nil {
-			raw, err = encodePayload(c.Vectors[i].Extra, nil)
-			size += len(raw)
-		}
-	}
-	for i := range c.Sparse {
-		if err == nil {
-			raw, err = encodePayload(c.Sparse[i].Extra, nil)
-			size += len(raw)
-		}
-	}
-	return size, err
-}

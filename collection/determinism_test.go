@@ -13,13 +13,13 @@ import (
 
 // machineFiles is the source that apply runs through.
 var machineFiles = []string{
-	"apply*.go", "rows.go", "read.go", "codec.go", "command_codec.go", "config_codec.go", "record.go",
+	"apply*.go", "rows.go", "read*.go", "codec.go", "command_*.go", "config_codec.go", "record*.go", "vectors.go",
 	"payload_codec.go", "payload_edit.go",
 }
 
 // orderFree are the functions that walk a map and treat every key by itself,
 // so that the order leaves no trace.
-var orderFree = []string{"merged", "project"}
+var orderFree = []string{"merged", "project", "overlaid", "overlaidObject"}
 
 // What apply runs through must be a function of the transaction and the entry.
 // This reads its source and finds what would make it anything else: a clock,
@@ -173,7 +173,7 @@ func (v *finder) float(n ast.Node, operand ast.Expr) {
 
 // variable finds variables of the package. Those that never change are named.
 func (v *finder) variable(n *ast.Ident) {
-	constant := map[string]bool{"distanceNumbers": true, "littleEndian": true, "wideSize": true}
+	constant := map[string]bool{"distanceNumbers": true, "fieldTypes": true, "littleEndian": true, "wideSize": true}
 	obj, ok := v.info.Uses[n].(*types.Var)
 	if !ok || obj.Pkg() == nil || obj.Parent() != obj.Pkg().Scope() || constant[obj.Name()] {
 		return

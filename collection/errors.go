@@ -50,6 +50,7 @@ type Reason string
 const (
 	ReasonNone              Reason = ""
 	ReasonValidation        Reason = "VALIDATION"          // well formed, but a value is out of its range (Qdrant's 422)
+	ReasonBadRequest        Reason = "BAD_REQUEST"         // parts of the request do not go together (Qdrant's "Bad request")
 	ReasonQuota             Reason = "QUOTA_EXCEEDED"      // a size quota of the tenant
 	ReasonRate              Reason = "RATE_LIMIT_EXCEEDED" // a rate; Details["retry_after_s"]
 	ReasonOverload          Reason = "OVERLOADED"          // admission full; retry

@@ -1,7 +1,5 @@
 package collection
 
-import "math"
-
 // Finalize turns a write into the operation that goes into the log, with
 // everything decided that apply must not decide: dimensions are checked,
 // vectors normalised, points encoded. Selections are by ids: whoever calls has
@@ -9,8 +7,14 @@ import "math"
 // BatchPoints points. All arithmetic on floats is here.
 func Finalize(info Info, w Write, l Limits) (Op, error) {
 	switch {
+	case w.Batch != nil:
+		return finalizeBatch(info, w.Batch, l)
 	case w.Upsert != nil:
-		return finalizeUpsert(info.Config.Vector(), w.Upsert, l)
+		return finalizeUpsert(&info.Config, w.Upsert, l)
+	case w.UpdateVectors != nil:
+		return finalizeUpdateVectors(&info.Config, w.UpdateVectors, l)
+	case w.DeleteVectors != nil:
+		return finalizeDeleteVectors(&info.Config, *w.DeleteVectors, l)
 	case w.Delete != nil:
 		return DeletePoints{IDs: w.Delete.IDs}, checkIDs(*w.Delete, l)
 	case w.ClearPayload != nil:
@@ -25,27 +29,28 @@ func Finalize(info Info, w Write, l Limits) (Op, error) {
 	return nil, Errorf(Internal, "a write without an operation")
 }
 
-func finalizeUpsert(params VectorParams, points []Point, l Limits) (Op, error) {
+func finalizeUpsert(c *Config, points []Point, l Limits) (Op, error) {
+	records, err := finalRecords(c, points, l)
+	return Upsert{Records: records}, err
+}
+
+func finalRecords(c *Config, points []Point, l Limits) ([]Record, error) {
 	if err := checkBatch(len(points), l); err != nil {
 		return nil, err
 	}
 	size := 0
-	for _, p := range points {
-		size += recordHeader + 16 + 4*len(p.Vector)
+	for i := range points {
+		size += recordHeader + 16 + 4*len(points[i].Vector) + sizeOfNamed(points[i].Vectors)
 	}
-	raw := make([]byte, 0, size)
+	raw := make([]byte, 0, min(size, l.BodyBytes+maxRecordBytes))
 	records := make([]Record, len(points))
-	for i, p := range points {
-		if p.ID.IsZero() {
+	for i := range points {
+		if points[i].ID.IsZero() {
 			return nil, invalid("points[%d].id: missing", i)
 		}
-		vector, err := prepare(params, p.Vector)
-		if err != nil {
-			return nil, err
-		}
 		start := len(raw)
-		p.Vector = vector
-		if raw, err = EncodeRecord(raw, p); err != nil {
+		var err error
+		if raw, err = finalRecord(raw, c, &points[i]); err != nil {
 			return nil, err
 		}
 		if len(raw) > l.BodyBytes {
@@ -55,53 +60,7 @@ func finalizeUpsert(params VectorParams, points []Point, l Limits) (Op, error) {
 			return nil, err
 		}
 	}
-	return Upsert{Records: records}, nil
-}
-
-// prepare returns a vector as it is stored and searched: checked, and of unit
-// length for Cosine. It does not change v. A point may have none.
-func prepare(params VectorParams, v []float32) ([]float32, error) {
-	if v == nil {
-		return nil, nil
-	}
-	if len(v) != params.Size {
-		return nil, Errorf(InvalidArgument, "Vector dimension error: expected dim: %d, got %d", params.Size, len(v))
-	}
-	for i, x := range v {
-		if x-x != 0 { // NaN for NaN and the infinities, 0 for every other
-			return nil, invalid("vector[%d]: %v is not a finite number", i, x)
-		}
-	}
-	if params.Distance == Cosine {
-		return normalised(v), nil
-	}
-	return v, nil
-}
-
-// PrepareQuery returns a caller's vector as it is searched for.
-func PrepareQuery(info Info, v []float32) ([]float32, error) {
-	if v == nil {
-		v = []float32{}
-	}
-	return prepare(info.Config.Vector(), v)
-}
-
-// normalised returns v at unit length. The zero vector has no direction and
-// stays what it is.
-func normalised(v []float32) []float32 {
-	var sum float64
-	for _, x := range v {
-		sum += float64(x) * float64(x)
-	}
-	if sum == 0 {
-		return v
-	}
-	norm := math.Sqrt(sum)
-	unit := make([]float32, len(v))
-	for i, x := range v {
-		unit[i] = float32(float64(x) / norm)
-	}
-	return unit
+	return records, nil
 }
 
 func finalizeSetPayload(w PayloadChange, l Limits) (Op, error) {

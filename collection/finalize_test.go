@@ -24,7 +24,7 @@ func TestFinalizeNormalisesForCosineOnly(t *testing.T) {
 		if got := op.(Upsert).Records[0].Vector(); !slices.Equal(got, want) {
 			t.Errorf("%s: stored %v, want %v", d, got, want)
 		}
-		if got, err := PrepareQuery(infoOf(4, d), given); err != nil || !slices.Equal(got, want) {
+		if got, _, err := infoOf(4, d).Config.Prepare("", Input{Dense: given}); err != nil || !slices.Equal(got.Dense, want) {
 			t.Errorf("%s: query %v, %v", d, got, err)
 		}
 	}
@@ -84,7 +84,7 @@ func TestFinalizeRefuses(t *testing.T) {
 		}
 	}
 	for _, v := range [][]float32{nil, make([]float32, 3), {nan, 0, 0, 0}} {
-		if _, err := PrepareQuery(infoOf(4, Dot), v); CodeOf(err) != InvalidArgument {
+		if _, _, err := infoOf(4, Dot).Config.Prepare("", Input{Dense: v}); CodeOf(err) != InvalidArgument {
 			t.Errorf("query %v: %v", v, err)
 		}
 	}

@@ -15,6 +15,7 @@ const (
 	EventUpsert EventKind = iota + 1 // a point was written: ID, Version, Old, Record
 	EventDelete                      // a point is gone: ID, Old
 	EventDrop                        // the collection is gone
+	EventConfig                      // its settings or declared fields are others
 )
 
 // Event is one change of one collection, in the order of apply. It belongs to

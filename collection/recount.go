@@ -71,7 +71,7 @@ func recount(r Reader, collection uint64) (counters, error) {
 func Verify(r Reader) error {
 	v := verifier{r: r, tenants: map[tenant.ID]TenantUsage{}, known: map[uint64]bool{}}
 	for _, step := range []func() error{
-		v.collections, v.names, v.tenantCounters, v.collectionCounters, v.strays, v.idempotency, v.outbox,
+		v.collections, v.names, v.tenantCounters, v.collectionCounters, v.strays, v.aliases, v.fields, v.idempotency, v.outbox,
 	} {
 		if err := step(); err != nil {
 			return err
@@ -195,6 +195,56 @@ func (v *verifier) collectionCounters() error {
 		}
 		if !v.known[id] {
 			return Errorf(DataLoss, "counters of collection %d, which is not there", id)
+		}
+	}
+	return err
+}
+
+// aliases checks that each leads to a collection of its tenant, and has no
+// collection's name.
+func (v *verifier) aliases() error {
+	keys, values, err := v.rows(BucketCatalog, rowAlias)
+	if err != nil {
+		return err
+	}
+	for i, key := range keys {
+		t, name, err := tenantOf(key)
+		if err != nil {
+			return err
+		}
+		id, err := decodeNameRow(values[i])
+		if err != nil {
+			return err
+		}
+		_, ok, err := GetCollectionByID(v.r, t, id)
+		if err != nil {
+			return err
+		}
+		_, taken, err := LookupCollection(v.r, t, name)
+		if err != nil {
+			return err
+		}
+		if !ok || taken {
+			return Errorf(DataLoss, "alias %q leads to collection %d (there: %v), a collection has its name: %v", name, id, ok, taken)
+		}
+	}
+	return nil
+}
+
+// fields checks that each declared field is of a live collection.
+func (v *verifier) fields() error {
+	keys, _, err := v.rows(BucketCatalog, rowField)
+	for _, key := range keys {
+		if len(key) < 9 {
+			return corrupt("declared field", key)
+		}
+		if id := binary.BigEndian.Uint64(key[1:]); !v.known[id] {
+			return Errorf(DataLoss, "a declared field of collection %d, which is not there", id)
+		}
+	}
+	for id, live := range v.known {
+		if err == nil && live {
+			_, err = ListPayloadIndexes(v.r, id)
 		}
 	}
 	return err

@@ -18,6 +18,8 @@ import (
 //	  05, sequence (8)         outbox: version 1 (1), tenant, name (4 + n), collection id (8),
 //	                           created (8), deleted (8)
 //	  06                       outbox: last sequence (8), number of rows (8); none before the first
+//	  07, tenant, alias        collection id (8)
+//	  08, collection id (8), field  declared field: version 1 (1), type (1), field (4 + n), settings (4 + n)
 //	BucketCounters
 //	  01, tenant               points (8), bytes (8), collections (8), 01 when the tenant is gone;
 //	                           none when all are 0
@@ -42,6 +44,8 @@ const (
 	rowTrash      byte = 4
 	rowOutbox     byte = 5
 	rowOutboxSum  byte = 6
+	rowAlias      byte = 7
+	rowField      byte = 8
 
 	rowTenant     byte = 1
 	rowCollection byte = 2

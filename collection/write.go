@@ -4,11 +4,16 @@ package collection
 // Exactly one field is set.
 type Write struct {
 	Upsert           []Point // each replaces the whole point; of equal ids the last one stays
+	UpdateVectors    []Point // each replaces the vectors that it has, of a point that is there; without payloads
+	DeleteVectors    *VectorsChange
 	Delete           *Selection
 	SetPayload       *PayloadChange // merges into the payload
 	OverwritePayload *PayloadChange // replaces the payload
 	DeletePayload    *KeysChange
 	ClearPayload     *Selection
+	// Batch is writes in their order, all of them or none. Their selections are
+	// by ids, and none is a batch.
+	Batch []Write
 }
 
 // Selection names points by their ids or by a filter: exactly one is set. Ids
@@ -30,6 +35,12 @@ type PayloadChange struct {
 type KeysChange struct {
 	Selection
 	Keys []string
+}
+
+// VectorsChange is a list of names of vectors to remove from the selected points.
+type VectorsChange struct {
+	Selection
+	Names []string
 }
 
 // WriteOptions says how a Write is answered and how its repetition is known.

@@ -184,7 +184,7 @@ func (c *Client) open(ctx context.Context, tc tenant.Context, name string) (coll
 }
 
 func lookup(r collection.Reader, id tenant.ID, name string) (collection.Info, error) {
-	info, ok, err := collection.LookupCollection(r, id, name)
+	info, ok, err := collection.Resolve(r, id, name)
 	if err == nil && !ok {
 		err = notFound(name)
 	}

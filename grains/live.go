@@ -135,6 +135,9 @@ func (l *liveIndex) take(events []collection.Event) {
 			l.dropped.Store(true)
 			continue
 		}
+		if e.Kind == collection.EventConfig {
+			continue // takes effect when the collection is next activated
+		}
 		l.remove(e.Old)
 		l.keeping.changes.Add(1)
 		if e.Kind != collection.EventUpsert {

@@ -38,6 +38,9 @@ func (c *Client) Query(ctx context.Context, tc tenant.Context, name string, q co
 }
 
 func (c *Client) query(ctx context.Context, tc tenant.Context, name string, q *collection.Query) ([]collection.Hit, error) {
+	if err := q.Validate(c.options.Limits); err != nil {
+		return nil, err
+	}
 	view, info, err := c.open(ctx, tc, name)
 	if err != nil {
 		return nil, err
@@ -76,7 +79,8 @@ func queryVector(r collection.Reader, info collection.Info, q *collection.Query)
 		return nil, err
 	}
 	if q.Nearest.ID == nil {
-		return collection.PrepareQuery(info, q.Nearest.Dense)
+		in, _, err := info.Config.Prepare(q.Using, *q.Nearest)
+		return in.Dense, err
 	}
 	rec, _, ok, err := collection.GetPoint(r, info.ID, *q.Nearest.ID)
 	if err != nil {

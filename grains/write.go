@@ -75,7 +75,12 @@ func (c *Client) write(ctx context.Context, tc tenant.Context, name string, w co
 	if s := selectionOf(&w); s != nil && s.Filter != nil {
 		return c.writeByFilter(ctx, tc, name, w, o)
 	}
-	info, err := c.named(r, tc.TenantID, name)
+	for i := range w.Batch {
+		if s := selectionOf(&w.Batch[i]); s != nil && s.Filter != nil {
+			return collection.Answer{}, collection.Errorf(collection.Unimplemented, "a filter in a batch is not supported yet")
+		}
+	}
+	info, err := c.named(ctx, tc, r, name)
 	if err != nil {
 		return collection.Answer{}, err
 	}
@@ -83,18 +88,31 @@ func (c *Client) write(ctx context.Context, tc tenant.Context, name string, w co
 }
 
 // named returns the record of a collection that is to be written to.
-func (c *Client) named(r *actors.Replica, id tenant.ID, name string) (collection.Info, error) {
-	if info, ok := c.names.get(id, name); ok {
+//
+// That a collection of that name was deleted, apply sees; that an alias leads
+// elsewhere now, or that there is a collection now, nobody does. So an alias,
+// and what is not there, is looked up in a state that is known to be the last
+// one, and not remembered.
+func (c *Client) named(ctx context.Context, tc tenant.Context, r *actors.Replica, name string) (collection.Info, error) {
+	if info, ok := c.names.get(tc.TenantID, name); ok {
 		return info, nil
 	}
 	view, err := r.View()
 	if err != nil {
 		return collection.Info{}, err
 	}
-	defer view.Close()
-	info, err := lookup(view, id, name)
+	info, err := lookup(view, tc.TenantID, name)
+	view.Close()
+	switch {
+	case err != nil && collection.CodeOf(err) != collection.NotFound:
+		return info, err
+	case err == nil && info.Name == name:
+		c.names.put(tc.TenantID, info)
+		return info, nil
+	}
+	view, info, err = c.open(ctx, tc, name)
 	if err == nil {
-		c.names.put(id, info)
+		view.Close()
 	}
 	return info, err
 }
@@ -110,6 +128,8 @@ func selectionOf(w *collection.Write) *collection.Selection {
 		return &w.OverwritePayload.Selection
 	case w.DeletePayload != nil:
 		return &w.DeletePayload.Selection
+	case w.DeleteVectors != nil:
+		return &w.DeleteVectors.Selection
 	}
 	return w.ClearPayload
 }
@@ -134,7 +154,7 @@ func (c *Client) writeOnce(ctx context.Context, tc tenant.Context, info collecti
 	if err := c.replicaOf(tc.TenantID).AwaitRoom(ctx); err != nil {
 		return collection.Answer{}, err
 	}
-	if live := h.live.Load(); live != nil && w.Upsert != nil {
+	if live := h.live.Load(); live != nil && (w.Upsert != nil || w.UpdateVectors != nil || w.Batch != nil) {
 		if err := live.awaitBuilders(ctx, c.options.TailBytesMax); err != nil {
 			return collection.Answer{}, err
 		}
@@ -173,9 +193,18 @@ func (c *Client) command(ctx context.Context, tc tenant.Context, cmd collection.
 // sizeOf is about how many bytes a command of op takes.
 func sizeOf(op collection.Op) int {
 	size := 256
-	if u, ok := op.(collection.Upsert); ok {
-		for _, r := range u.Records {
+	switch op := op.(type) {
+	case collection.Upsert:
+		for _, r := range op.Records {
 			size += len(r.Bytes()) + 4
+		}
+	case collection.UpdateVectors:
+		for _, r := range op.Records {
+			size += len(r.Bytes()) + 4
+		}
+	case collection.Batch:
+		for _, one := range op.Ops {
+			size += sizeOf(one)
 		}
 	}
 	return size

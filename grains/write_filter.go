@@ -97,6 +97,8 @@ func copied(w collection.Write) collection.Write {
 		w.OverwritePayload = new(*w.OverwritePayload)
 	case w.DeletePayload != nil:
 		w.DeletePayload = new(*w.DeletePayload)
+	case w.DeleteVectors != nil:
+		w.DeleteVectors = new(*w.DeleteVectors)
 	case w.ClearPayload != nil:
 		w.ClearPayload = new(*w.ClearPayload)
 	}

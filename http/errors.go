@@ -48,6 +48,7 @@ var faults = struct {
 }{
 	reasons: map[collection.Reason]fault{
 		collection.ReasonValidation:        {native: 400, word: "INVALID_REQUEST", qdrant: 422, label: "Validation error in JSON body: [", end: "]"},
+		collection.ReasonBadRequest:        {native: 400, word: "INVALID_REQUEST", qdrant: 400, label: "Bad request: "},
 		collection.ReasonQuota:             {native: 429, word: "QUOTA_EXCEEDED", qdrant: 507, label: "Quota exceeded: "},
 		collection.ReasonRate:              {native: 429, word: "RATE_LIMIT_EXCEEDED", qdrant: 429, label: "Rate limiting exceeded: ", retry: true},
 		collection.ReasonOverload:          {native: 503, word: "UNAVAILABLE", qdrant: 503, label: "Service unavailable: ", retry: true},
