@@ -30,7 +30,7 @@ func (a *applier) updateAliases(op UpdateAliases) (Answer, error) {
 		count += change
 	}
 	if count > AliasesMax && count > len(rows) {
-		return Answer{}, Errorf(ResourceExhausted, "%d aliases, at most %d are allowed", count, AliasesMax)
+		return Answer{}, badRequest("%d aliases, at most %d are allowed", count, AliasesMax)
 	}
 	return Answer{Affected: len(op.Actions)}, nil
 }

@@ -129,7 +129,7 @@ func (a *applier) putPayloadIndex(op PutPayloadIndex) (Answer, error) {
 			return Answer{}, err
 		}
 		if len(fields) >= PayloadIndexesMax {
-			return Answer{}, Errorf(ResourceExhausted, "the collection has %d payload indexes, at most %d are allowed", len(fields), PayloadIndexesMax)
+			return Answer{}, badRequest("the collection has %d payload indexes, at most %d are allowed", len(fields), PayloadIndexesMax)
 		}
 	}
 	row, err := appendPayloadIndex([]byte{rowVersion}, op.Index)

@@ -23,6 +23,7 @@ var contractFaults = []struct {
 }{
 	{collection.InvalidArgument, "", 400, "INVALID_REQUEST", 400, "Wrong input: why"},
 	{collection.InvalidArgument, collection.ReasonValidation, 400, "INVALID_REQUEST", 422, "Validation error in JSON body: [why]"},
+	{collection.InvalidArgument, collection.ReasonBadRequest, 400, "INVALID_REQUEST", 400, "Bad request: why"},
 	{collection.InvalidArgument, reasonFormat, 400, "INVALID_REQUEST", 400, "Format error in JSON body: why"},
 	{collection.InvalidArgument, reasonParameter, 400, "INVALID_REQUEST", 400, "Deserialize error in why"},
 	{collection.InvalidArgument, reasonMethod, 405, "METHOD_NOT_ALLOWED", 405, "Bad request: why"},
