@@ -43,11 +43,15 @@ func startEdge(lc fx.Lifecycle, c Config, l *listeners, b behindEdge, log *slog.
 			state.Parts["hub"] = map[string]any{"enabled": c.Hub.Enabled, "active": c.Hub.Enabled, "tenant_isolation": c.Hub.TenantIsolation}
 			return state
 		},
-		Registry: nodeMetrics(n, g),
-		Cluster:  g, Nodes: clusterState{h, n, hub},
+		Registry:   nodeMetrics(n, g),
+		RecordAuth: authRecorder(n, hub),
+		Cluster:    g, Nodes: clusterState{h, n, hub},
 	})
 	n.Handle(grains.MethodRequest, func(ctx context.Context, _ uint32, request []byte) ([]byte, error) {
 		return s.ServeForwarded(ctx, request)
+	})
+	n.Handle(methodAuthSeen, func(ctx context.Context, _ uint32, request []byte) ([]byte, error) {
+		return nil, takeAuthSeen(ctx, hub, request)
 	})
 	s.Serve(l.main, l.qdrant)
 	if l.hub != nil {

@@ -41,12 +41,16 @@ func IsOrigin(s string) bool {
 // door is what stands between strangers and the tenants.
 type door struct {
 	Access
-	guesses *guesses
-	nonces  *nonces
+	guesses   *guesses
+	nonces    *nonces
+	sightings *sightings
 }
 
 func newDoor(o *Options) door {
-	return door{Access: o.Access, guesses: newGuesses(&o.Limits), nonces: newNonces()}
+	return door{
+		Access: o.Access, guesses: newGuesses(&o.Limits), nonces: newNonces(),
+		sightings: newSightings(o.RecordAuth, o.Logger),
+	}
 }
 
 // hopsMax is how many entries of X-Forwarded-For are looked at.

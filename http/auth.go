@@ -106,7 +106,7 @@ func (r *request) authenticate() (tenant.Context, error) {
 	}
 	tc, err := r.s.hub.Validate(key)
 	if err != nil {
-		return tenant.Context{}, r.wrongKey(err)
+		return tenant.Context{}, r.wrongKey(key, err)
 	}
 	tc.RequestID = r.id
 	r.caller.kind = tenant.KindOf(key)
@@ -114,9 +114,16 @@ func (r *request) authenticate() (tenant.Context, error) {
 		r.caller.retired = tc.ExpiresAt
 	}
 	if tc.Scope != nil && !tc.Scope.AllowsAddress(r.address()) {
+		r.refused(&tc, errAddress)
 		return tenant.Context{}, errAddress
 	}
+	door.sightings.success(&tc, r.address())
 	return tc, nil
+}
+
+// refused lets the audit log know that a key that is good was not enough.
+func (r *request) refused(tc *tenant.Context, err error) {
+	r.s.door.sightings.refusal(sight{tenant: tc.TenantID, key: tc.KeyID, from: r.address(), reason: faultOf(asError(err)).word})
 }
 
 // implicit is the context of a request where no key is needed: nobody's in
@@ -130,15 +137,20 @@ func (r *request) implicit() (tenant.Context, error) {
 
 // wrongKey notes where a wrong key came from; the answer to an address with too
 // many of them is another one. A hub that is away says nothing about the key.
-func (r *request) wrongKey(err error) error {
-	switch asError(err).Reason {
-	case reasonAuthFormat, reasonAuthKey, reasonAuthExpired:
+func (r *request) wrongKey(key string, err error) error {
+	what := sight{from: r.address(), reason: string(asError(err).Reason)}
+	switch collection.Reason(what.reason) {
+	case reasonAuthFormat: // it may be anything, such as a password: no part of it is kept
+	case reasonAuthKey, reasonAuthExpired:
+		what.prefix = strings.Clone(tenant.ShownPrefix(key))
 	default:
 		return err
 	}
-	if wait := r.s.door.guesses.failed(r.address()); wait > 0 {
-		return errBlocked(wait)
+	if wait := r.s.door.guesses.failed(what.from); wait > 0 {
+		err, what.reason = errBlocked(wait), string(reasonAuthRate)
+		what.prefix = "" // of a flood, one row
 	}
+	r.s.door.sightings.refusal(what)
 	return err
 }
 

@@ -12,6 +12,8 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
+
+	"github.com/hivehub/waggle/hubsvc"
 )
 
 // Options is what a Server is made of.
@@ -24,8 +26,10 @@ type Options struct {
 	Version string        // of Waggle
 	Commit  string        // 40 characters, or ""
 	Limits  Limits
-	Access  Access       // its Validate has no fault
-	Logger  *slog.Logger // nil: nothing is logged
+	Access  Access // its Validate has no fault
+	// RecordAuth tells the hub who came with which key; nil tells nobody.
+	RecordAuth func(context.Context, []hubsvc.AuthSeen) error
+	Logger     *slog.Logger // nil: nothing is logged
 	// Registry holds the series of the rest of the node. Only the operator sees
 	// them. The process and Go collectors are the edge's own: do not add them.
 	Registry prometheus.Gatherer
@@ -100,6 +104,7 @@ func New(o Options) *Server {
 // at the root. It returns at once and takes the listeners over: Shutdown closes
 // them.
 func (s *Server) Serve(main, qdrant net.Listener) {
+	s.door.sightings.run()
 	s.serve(main, s.mainApp(), surfaceNative)
 	if qdrant != nil {
 		s.serve(qdrant, s.qdrantApp(), surfaceQdrant)
@@ -152,6 +157,7 @@ func (s *Server) fasthttpServer(app *fiber.App, fallback surface) *fasthttp.Serv
 func (s *Server) Shutdown(ctx context.Context) error {
 	err := s.inFlight.drain(ctx)
 	s.cancel()
+	s.door.sightings.stop(ctx)
 	for _, p := range s.ports {
 		if e := p.ln.Close(); e != nil && !errors.Is(e, net.ErrClosed) && err == nil {
 			err = fmt.Errorf("close the listener: %w", e)

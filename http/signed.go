@@ -124,6 +124,7 @@ func (r *request) prove(rt *route) (tenant.Context, error) {
 	tc, err := r.proven(rt)
 	if err != nil {
 		r.s.meter.refused(faultOf(asError(err)).word)
+		r.refused(&r.caller.signed.service, err)
 		return tenant.Context{}, err
 	}
 	return r.allow(rt, tc)
