@@ -30,6 +30,10 @@ type Engine interface {
 	Count(ctx context.Context, tc tenant.Context, name string, f *collection.Filter) (uint64, error)
 	// Query returns the points nearest to a vector, nearest first.
 	Query(ctx context.Context, tc tenant.Context, name string, q collection.Query) ([]collection.Hit, error)
+	// Stored returns how many bytes the tenant has stored, as far as this node
+	// knows, and false when it knows nothing. It is called for every answer: it
+	// must be cheap.
+	Stored(tc tenant.Context) (bytes uint64, ok bool)
 	// DeleteTenant makes everything of a tenant unreadable before it returns;
 	// the bytes go in the background.
 	DeleteTenant(ctx context.Context, id tenant.ID) error
@@ -44,6 +48,9 @@ type Hub interface {
 	// proved that it asks for it: service is what Validate made of its key. nonce
 	// is that of a change.
 	ServiceContext(id tenant.ID, service tenant.Context, nonce string) (tenant.Context, error)
+	// Renew makes a context that another node has made anew, by what is known
+	// here.
+	Renew(tc tenant.Context) (tenant.Context, error)
 	CreateTenant(ctx context.Context, s hubsvc.TenantSpec) (hubsvc.Tenant, error)
 	ListTenants(ctx context.Context) ([]hubsvc.Tenant, error)
 	CreateKey(ctx context.Context, s hubsvc.KeySpec) (hubsvc.Key, string, error)

@@ -49,6 +49,7 @@ type forwardedAnswer struct {
 	Type   string `msgpack:"t"`
 	Body   []byte `msgpack:"b"`
 	Hub    uint64 `msgpack:"h,omitempty"` // HubIndex there, of a change by the operator
+	Stored stored `msgpack:"st"`
 }
 
 // The pause before looking again for whoever is in charge, when nothing tells
@@ -67,11 +68,14 @@ const hubWait = time.Second
 // may have taken effect is not tried again, unless it reads, or has an
 // idempotency key.
 func (r *request) inCharge(rt *route, tc tenant.Context) error {
+	if tc.Nonce != "" && tc.Claim == 0 {
+		tc.Claim = tenant.NewClaim() // what is tried again below is no repetition
+	}
 	if r.s.cluster == nil || rt.anywhere {
-		return rt.handle(r, tc)
+		return r.here(rt, tc)
 	}
 	if r.forwarded != nil {
-		return rt.handle(r, tc) // one hop at most: whoever sent it looks further
+		return r.here(rt, tc) // one hop at most: whoever sent it looks further
 	}
 	pause := lookAgainMin
 	for {
@@ -79,7 +83,7 @@ func (r *request) inCharge(rt *route, tc tenant.Context) error {
 		err := errNobody
 		switch {
 		case local:
-			err = rt.handle(r, tc)
+			err = r.here(rt, tc)
 		case number != 0:
 			err = r.forward(number, tc)
 		}
@@ -97,6 +101,16 @@ func (r *request) inCharge(rt *route, tc tenant.Context) error {
 		}
 		timer.Stop()
 	}
+}
+
+// here runs the handler on this node.
+func (r *request) here(rt *route, tc tenant.Context) error {
+	err := rt.handle(r, tc)
+	if err == nil {
+		r.stored = r.s.storedBy(rt, &tc)
+		r.stored.tell(r)
+	}
+	return err
 }
 
 // errNobody is the answer when a group has no leader for too long.
@@ -180,6 +194,7 @@ func (r *request) forward(number uint32, tc tenant.Context) error {
 	}
 	r.send(a.Status, a.Body)
 	r.http.Response.Header.SetContentType(a.Type)
+	a.Stored.tell(r)
 	return nil
 }
 
@@ -220,6 +235,7 @@ func (s *Server) ServeForwarded(ctx context.Context, payload []byte) ([]byte, er
 	}
 	a := forwardedAnswer{
 		Status: c.Response.StatusCode(), Type: string(c.Response.Header.ContentType()), Body: c.Response.Body(),
+		Stored: r.stored,
 	}
 	if f.Tenant.IsOperator && f.Method != fiber.MethodGet && s.cluster != nil {
 		a.Hub = s.cluster.HubIndex()
@@ -227,12 +243,50 @@ func (s *Server) ServeForwarded(ctx context.Context, payload []byte) ([]byte, er
 	return msgpack.Marshal(&a)
 }
 
-// admitForwarded checks again what the other node has checked.
+// errStale is the answer of a node that the hub's last changes have not reached.
+var errStale error = &collection.Error{
+	Code:    collection.Unavailable,
+	Message: "the node in charge does not know the hub's last changes yet; retry",
+}
+
+// admitForwarded checks again what the other node has checked, by what is known
+// here: a key that was revoked meanwhile, and a tenant that was suspended or
+// deleted, are refused although the other node may not know yet.
 func (r *request) admitForwarded(op tenant.Operation) (tenant.Context, error) {
-	tc := r.forwarded.Tenant
+	tc, err := r.renewed()
+	ofNoTenant := op == tenant.OpOperator || op == tenant.OpService
 	switch {
-	case op == tenant.OpOperator && !tc.IsOperator, op != tenant.OpOperator && !tc.Valid(), !tc.May(op):
+	case err != nil:
+		return tenant.Context{}, err
+	case !ofNoTenant && !tc.Valid():
 		return tenant.Context{}, errForbidden
+	case !tc.May(op) && tc.Suspended:
+		return tenant.Context{}, errSuspended
+	case !tc.May(op):
+		return tenant.Context{}, errForbidden
+	case tc.Scope != nil && !tc.Scope.AllowsAddress(r.address()):
+		return tenant.Context{}, errAddress
 	}
 	return tc, nil
+}
+
+// renewed is the context of a forwarded request as this node makes it. Of what
+// the other node says only the key's id counts, with a service's the tenant
+// that it proved to act for, and the request's id and nonce. A key that is not
+// known here may be one that was made a moment ago.
+func (r *request) renewed() (tenant.Context, error) {
+	said := r.forwarded.Tenant
+	if said.KeyID == "" && said.TenantID != "" && said.TenantID == r.s.door.Implicit {
+		return r.implicit()
+	}
+	tc, err := r.s.hub.Renew(said)
+	if err == nil || r.s.cluster == nil || r.s.cluster.HubIndex() >= said.HubIndex {
+		return tc, err
+	}
+	wait, cancel := context.WithTimeout(r.ctx, hubWait)
+	defer cancel()
+	if r.s.cluster.AwaitHub(wait, said.HubIndex) != nil {
+		return tenant.Context{}, errStale
+	}
+	return r.s.hub.Renew(said)
 }

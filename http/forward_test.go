@@ -79,9 +79,14 @@ var (
 // twoNodes are an edge that is asked and one behind it that is in charge.
 func twoNodes(t *testing.T) (asked, inCharge *edge, n *neighbours) {
 	t.Helper()
-	inCharge = newEdge(t, func(o *Options) { o.Cluster = &neighbours{leader: func(int) (uint32, bool) { return 2, true }} })
-	n = &neighbours{leader: elsewhere, answers: []func(context.Context, []byte) ([]byte, error){serves(inCharge)}}
+	n = &neighbours{leader: elsewhere}
 	asked = newEdge(t, func(o *Options) { o.Cluster = n })
+	inCharge = newEdge(t, func(o *Options) {
+		o.Hub = asked.hub
+		o.Cluster = &neighbours{leader: func(int) (uint32, bool) { return 2, true }}
+	})
+	inCharge.keys, inCharge.tenant = asked.keys, asked.tenant
+	n.answers = []func(context.Context, []byte) ([]byte, error){serves(inCharge)}
 	return asked, inCharge, n
 }
 
@@ -192,8 +197,23 @@ func TestNobodyInCharge(t *testing.T) {
 // The node in charge checks again what the key may do.
 func TestForwardedAdmission(t *testing.T) {
 	there := newEdge(t, nil)
-	tc := tenant.Context{TenantID: there.tenant, ValidatedAt: time.Now(), Permissions: []tenant.Permission{tenant.ReadOnly}}
-	op := tenant.Context{IsOperator: true, ValidatedAt: time.Now()}
+	context := func(key string) tenant.Context {
+		tc, err := there.hub.Validate(there.keys[key])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tc
+	}
+	tc, op := context("READ_ONLY"), context(operator)
+	// What the other node says of the key is not what counts.
+	lies := tc
+	lies.Permissions, lies.IsOperator, lies.Scope = []tenant.Permission{tenant.Admin}, true, nil
+	foreign := tc
+	foreign.TenantID = "somebody-else"
+	unknown := tc
+	unknown.KeyID = "k_none"
+	nobody := tc
+	nobody.KeyID = ""
 	ask := func(method, uri string, tc tenant.Context) (forwardedAnswer, error) {
 		request, err := msgpack.Marshal(&forwarded{Method: method, URI: uri, Tenant: tc, Body: []byte(upsert)})
 		if err != nil {
@@ -218,15 +238,27 @@ func TestForwardedAdmission(t *testing.T) {
 		{"GET", "/qdrant/collections/docs/exists", tenant.Context{TenantID: there.tenant, Permissions: tc.Permissions}, collection.Unauthenticated},
 		{"GET", "/qdrant/collections/docs/exists", tenant.Context{}, collection.Unauthenticated},
 		{"GET", "/qdrant/nothing", tc, collection.NotFound},
+		{"PUT", "/qdrant/collections/docs/points", lies, collection.PermissionDenied},
+		{"GET", "/api/v1/tenants", lies, collection.PermissionDenied},
+		{"GET", "/qdrant/collections/docs/exists", foreign, collection.Unauthenticated},
+		{"GET", "/qdrant/collections/docs/exists", unknown, collection.Unauthenticated},
+		{"GET", "/qdrant/collections/docs/exists", nobody, collection.Unauthenticated},
 	} {
 		a, err := ask(c.method, c.uri, c.tc)
-		if collection.CodeOf(err) != c.code || (c.code == collection.OK) != (a.Status == 200) {
+		if code := codeOf(err); code != c.code || (c.code == collection.OK) != (a.Status == 200) {
 			t.Errorf("%s %s: %d, %v", c.method, c.uri, a.Status, err)
 		}
 	}
 	if calls := there.engine.take(); len(calls) != 1 {
 		t.Errorf("calls %+v", calls)
 	}
+}
+
+func codeOf(err error) collection.Code {
+	if err == nil {
+		return collection.OK
+	}
+	return asError(err).Code
 }
 
 // What goes wrong inside the other node stays there.
@@ -304,9 +336,14 @@ func TestEveryRouteHasAPlace(t *testing.T) {
 
 type noNodes struct{ Nodes }
 
+// believer is a hub that takes every context for good.
+type believer struct{ Hub }
+
+func (believer) Renew(tc tenant.Context) (tenant.Context, error) { return tc, nil }
+
 // Whatever another node sends as a request is answered or refused.
 func FuzzServeForwarded(f *testing.F) {
-	s := New(Options{Engine: &recorder{}, Limits: DefaultLimits()})
+	s := New(Options{Engine: &recorder{}, Hub: believer{}, Limits: DefaultLimits()})
 	for _, r := range []forwarded{
 		{Method: "PUT", URI: "/qdrant/collections/docs/points", Key: "k", Body: []byte(upsert)},
 		{Method: "GET", URI: "/api/v1/tenants", Tenant: tenant.Context{IsOperator: true}},

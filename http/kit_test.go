@@ -34,6 +34,8 @@ type recorder struct {
 	hits   []collection.Hit
 	count  uint64
 	answer collection.Answer
+	bytes  uint64 // stored
+	blind  bool   // not known how many
 }
 
 // call is one call of a recorder.

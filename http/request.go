@@ -38,6 +38,7 @@ type request struct {
 	atRoot  bool // of the listener where Qdrant's API is at the root
 	atHub   bool // of the listener where services ask the hub
 
+	stored    stored     // to be told to the tenant
 	forwarded *forwarded // the request came from another node, which admitted it
 	failure   error      // and is answered with this
 
