@@ -5,6 +5,7 @@ import (
 	"errors"
 	"hash/crc32"
 	"strings"
+	"unsafe"
 )
 
 // The form of a key:
@@ -44,6 +45,14 @@ var (
 	ErrKeySum  = errors.New("key is mistyped: its checksum does not match")
 )
 
+// inBody holds the characters of a key's body.
+var inBody = func() (in [256]bool) {
+	for _, c := range []byte(base62 + "_") {
+		in[c] = true
+	}
+	return in
+}()
+
 // KeyKind is what the prefix of a key says.
 type KeyKind uint8
 
@@ -82,7 +91,7 @@ func ParseKey(key string) (KeyForm, error) {
 		return KeyForm{}, ErrKeyForm
 	}
 	for i := range len(body) {
-		if c := body[i]; !isBase62(c) && c != '_' {
+		if !inBody[body[i]] {
 			return KeyForm{}, ErrKeyForm
 		}
 	}
@@ -146,15 +155,11 @@ func isOwn(body string) bool {
 		strings.LastIndexByte(body, '_') == secretChars
 }
 
-// keySum goes byte by byte because crc32.ChecksumIEEE wants a slice, and to
-// make one of a string allocates.
+// keySum looks at the string's own bytes: crc32 wants a slice, and to make one
+// of a string allocates.
 func keySum(s string) [sumChars]byte {
 	var digits [sumChars]byte
-	sum := ^uint32(0)
-	for i := range len(s) {
-		sum = crc32.IEEETable[byte(sum)^s[i]] ^ sum>>8
-	}
-	sum = ^sum
+	sum := crc32.ChecksumIEEE(unsafe.Slice(unsafe.StringData(s), len(s)))
 	for i := sumChars - 1; i >= 0; i-- {
 		digits[i] = base62[sum%62]
 		sum /= 62
