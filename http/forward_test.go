@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 
 	"github.com/hivehub/waggle/collection"
+	"github.com/hivehub/waggle/hubsvc"
 	"github.com/hivehub/waggle/tenant"
 )
 
@@ -379,4 +381,115 @@ func newContext(method, path string) *fasthttp.RequestCtx {
 	c.Request.Header.SetMethod(method)
 	c.Request.SetRequestURI(path)
 	return c
+}
+
+// The node in charge knows better than the one that was asked: a key that was
+// revoked, narrowed rights, a tenant that was suspended or deleted. What that
+// one did not know yet it refuses, whatever it was told.
+func TestTheNodeInChargeChecksAgain(t *testing.T) {
+	asked, there, n := twoNodes(t)
+	hub := asked.hub.(*hubsvc.Embedded)
+	ctx := t.Context()
+	// asked admits by what it knew when the test began.
+	old := map[string]tenant.Context{}
+	for _, key := range asked.keys {
+		tc, err := hub.Validate(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		old[key] = tc
+	}
+	asked.hub = behind{hub, old}
+	put := func(key string) reply {
+		return asked.send("PUT", asked.qdrant+"/collections/docs/points", asked.keys[key], upsert)
+	}
+	put("READ_WRITE").is(200, "")
+	if _, err := hub.RevokeKey(ctx, old[asked.keys["READ_WRITE"]].KeyID); err != nil {
+		t.Fatal(err)
+	}
+	if r := put("READ_WRITE"); r.status != 401 {
+		t.Errorf("revoked: %d %s", r.status, r.text)
+	}
+	put("ADMIN").is(200, "")
+	if _, err := hub.SuspendTenant(ctx, asked.tenant); err != nil {
+		t.Fatal(err)
+	}
+	if r := put("ADMIN"); r.status != 403 || !strings.Contains(r.text, "suspended") {
+		t.Errorf("suspended: %d %s", r.status, r.text)
+	}
+	if _, err := hub.ResumeTenant(ctx, asked.tenant); err != nil {
+		t.Fatal(err)
+	}
+	put("ADMIN").is(200, "")
+	if _, err := hub.DeleteTenant(ctx, asked.tenant); err != nil {
+		t.Fatal(err)
+	}
+	if r := put("ADMIN"); r.status != 401 {
+		t.Errorf("deleted: %d %s", r.status, r.text)
+	}
+	if calls := there.engine.take(); len(calls) != 3 || len(n.sent) != 6 {
+		t.Errorf("%d requests were sent, %d carried out; want 6 and 3", len(n.sent), len(calls))
+	}
+}
+
+// behind is a hub's copy to which no news comes any more.
+type behind struct {
+	Hub
+	known map[string]tenant.Context
+}
+
+func (b behind) Validate(key string) (tenant.Context, error) { return b.known[strings.Clone(key)], nil }
+
+// A key that the node in charge does not know yet is waited for, and what does
+// not come is no wrong key.
+func TestTheNodeInChargeLearns(t *testing.T) {
+	asked, there, _ := twoNodes(t)
+	tc, err := asked.hub.Validate(asked.keys["READ_WRITE"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := &lateHub{Hub: asked.hub}
+	there.hub = late
+	there.cluster = &lagging{neighbours: &neighbours{}, hub: late, index: tc.HubIndex - 1}
+	asked.q("GET", "/collections/docs/exists", "").is(200, "")
+	late.knows.Store(false)
+	there.cluster = &lagging{neighbours: &neighbours{}, index: tc.HubIndex - 1}
+	if r := asked.q("GET", "/collections/docs/exists?timeout=1", ""); r.status != 503 {
+		t.Errorf("a node that does not learn: %d %s", r.status, r.text)
+	}
+	there.cluster = &lagging{neighbours: &neighbours{}, index: tc.HubIndex}
+	if r := asked.q("GET", "/collections/docs/exists", ""); r.status != 401 {
+		t.Errorf("a key that is not there: %d %s", r.status, r.text)
+	}
+}
+
+// lateHub knows no key until it is told.
+type lateHub struct {
+	Hub
+	knows atomic.Bool
+}
+
+func (h *lateHub) Renew(tc tenant.Context) (tenant.Context, error) {
+	if !h.knows.Load() {
+		return tenant.Context{}, &hubsvc.Error{Code: hubsvc.CodeAuthInvalidKey, Message: "unknown"}
+	}
+	return h.Hub.Renew(tc)
+}
+
+// lagging has applied the hub's changes up to index; with a hub it gets the rest.
+type lagging struct {
+	*neighbours
+	hub   *lateHub
+	index uint64
+}
+
+func (l *lagging) HubIndex() uint64 { return l.index }
+
+func (l *lagging) AwaitHub(ctx context.Context, _ uint64) error {
+	if l.hub == nil {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	l.hub.knows.Store(true)
+	return nil
 }
