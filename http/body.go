@@ -30,7 +30,7 @@ func (r *request) readBody() error {
 	if stream == nil {
 		return nil
 	}
-	limit := r.s.limits.Request.BodyBytes
+	limit := r.bodyLimit()
 	announced := max(r.http.Request.Header.ContentLength(), 0) // 0 also when chunked
 	r.pooled = bodies.Get().(*[]byte)
 	buf := (*r.pooled)[:0]
@@ -58,13 +58,20 @@ func (r *request) readBody() error {
 	}
 }
 
+func (r *request) bodyLimit() int {
+	if r.bodyMax > 0 {
+		return r.bodyMax
+	}
+	return r.s.limits.Request.BodyBytes
+}
+
 // room returns buf with space up to r.held bytes, at least one: at first for
 // all that is announced and one byte, to see the end, later for twice as much.
 // What is held counts against the server's budget.
 func (r *request) room(buf []byte, announced int) ([]byte, error) {
 	size := max(announced+1, 4<<10)
 	if r.held > 0 {
-		size = min(2*r.held, r.s.limits.Request.BodyBytes+1)
+		size = min(2*r.held, r.bodyLimit()+1)
 	}
 	if len(buf) < r.held {
 		return buf, nil

@@ -18,9 +18,23 @@ type gate struct {
 		draining bool
 	}
 	empty chan struct{} // closed when draining and n is 0
+
+	open context.Context // ends when the gate drains
+	shut context.CancelFunc
 }
 
-func (g *gate) init() { g.empty = make(chan struct{}) }
+func (g *gate) init() {
+	g.empty = make(chan struct{})
+	g.open, g.shut = context.WithCancel(context.Background())
+}
+
+// untilDrain returns a context of a request that waits for something: it ends
+// with the request's, and when the gate drains. stop must be called.
+func (g *gate) untilDrain(ctx context.Context) (_ context.Context, stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	release := context.AfterFunc(g.open, cancel)
+	return ctx, func() { release(); cancel() }
+}
 
 // enter reports whether a request may begin; leave must follow when it may.
 func (g *gate) enter() bool {
@@ -55,6 +69,7 @@ func (g *gate) settle() {
 func (g *gate) drain(ctx context.Context) error {
 	g.mu.Lock()
 	g.mu.draining = true
+	g.shut()
 	g.settle()
 	g.mu.Unlock()
 	select {

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/hivehub/waggle/collection"
-	"github.com/hivehub/waggle/hubsvc"
 	"github.com/hivehub/waggle/tenant"
 )
 
@@ -37,23 +36,7 @@ type Engine interface {
 	// DeleteTenant makes everything of a tenant unreadable before it returns;
 	// the bytes go in the background.
 	DeleteTenant(ctx context.Context, id tenant.ID) error
-}
-
-// Hub says whose key a request carries, and does what the operator asks. Its
-// errors are *hubsvc.Error, or those of an Engine. *hubsvc.Embedded is one.
-type Hub interface {
-	// Validate returns the context of a key. It must not keep the string.
-	Validate(key string) (tenant.Context, error)
-	// ServiceContext returns the context of a tenant for a service that has
-	// proved that it asks for it: service is what Validate made of its key. nonce
-	// is that of a change.
-	ServiceContext(id tenant.ID, service tenant.Context, nonce string) (tenant.Context, error)
-	// Renew makes a context that another node has made anew, by what is known
-	// here.
-	Renew(tc tenant.Context) (tenant.Context, error)
-	CreateTenant(ctx context.Context, s hubsvc.TenantSpec) (hubsvc.Tenant, error)
-	ListTenants(ctx context.Context) ([]hubsvc.Tenant, error)
-	CreateKey(ctx context.Context, s hubsvc.KeySpec) (hubsvc.Key, string, error)
-	ListKeys(ctx context.Context, id tenant.ID) ([]hubsvc.Key, error) // "": of all tenants
-	RevokeKey(ctx context.Context, id tenant.KeyID) (hubsvc.Key, error)
+	// TenantUsage returns what a tenant has stored, with all that was
+	// acknowledged; nothing for a tenant that is not there.
+	TenantUsage(ctx context.Context, id tenant.ID) (collection.TenantUsage, error)
 }

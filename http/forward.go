@@ -48,7 +48,7 @@ type forwardedAnswer struct {
 	Status int    `msgpack:"s"`
 	Type   string `msgpack:"t"`
 	Body   []byte `msgpack:"b"`
-	Hub    uint64 `msgpack:"h,omitempty"` // HubIndex there, of a change by the operator
+	Hub    uint64 `msgpack:"h,omitempty"` // HubIndex there, of a change of the hub's state
 	Stored stored `msgpack:"st"`
 }
 
@@ -71,15 +71,20 @@ func (r *request) inCharge(rt *route, tc tenant.Context) error {
 	if tc.Nonce != "" && tc.Claim == 0 {
 		tc.Claim = tenant.NewClaim() // what is tried again below is no repetition
 	}
+	owner := tc.TenantID
+	if rt.ofHub {
+		owner = ""
+	}
 	if r.s.cluster == nil || rt.anywhere {
 		return r.here(rt, tc)
 	}
 	if r.forwarded != nil {
+		r.changesHub = rt.administers() && !rt.reads()
 		return r.here(rt, tc) // one hop at most: whoever sent it looks further
 	}
 	pause := lookAgainMin
 	for {
-		number, local, next := r.s.cluster.Leader(tc.TenantID)
+		number, local, next := r.s.cluster.Leader(owner)
 		err := errNobody
 		switch {
 		case local:
@@ -139,6 +144,10 @@ func (r *request) again(rt *route, err error) bool {
 
 // reads reports whether a route changes nothing.
 func (rt *route) reads() bool { return rt.op == tenant.OpRead || rt.method == fiber.MethodGet }
+
+// administers reports whether a route is about tenants, keys and nodes rather
+// than data: who uses it is in the audit log.
+func (rt *route) administers() bool { return rt.surface == surfaceOperator || rt.ofHub }
 
 // keyed reports whether a route knows idempotency keys: the changes of points.
 func (rt *route) keyed() bool { return rt.op == tenant.OpWrite || rt.op == tenant.OpDeletePoints }
@@ -237,7 +246,7 @@ func (s *Server) ServeForwarded(ctx context.Context, payload []byte) ([]byte, er
 		Status: c.Response.StatusCode(), Type: string(c.Response.Header.ContentType()), Body: c.Response.Body(),
 		Stored: r.stored,
 	}
-	if f.Tenant.IsOperator && f.Method != fiber.MethodGet && s.cluster != nil {
+	if r.changesHub && s.cluster != nil {
 		a.Hub = s.cluster.HubIndex()
 	}
 	return msgpack.Marshal(&a)

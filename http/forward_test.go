@@ -14,6 +14,8 @@ import (
 	"github.com/valyala/fasthttp"
 	"github.com/vmihailenco/msgpack/v5"
 
+	"github.com/gofiber/fiber/v2"
+
 	"github.com/hivehub/waggle/collection"
 	"github.com/hivehub/waggle/hubsvc"
 	"github.com/hivehub/waggle/tenant"
@@ -318,6 +320,9 @@ func TestEveryRouteHasAPlace(t *testing.T) {
 	s := newEdge(t, func(o *Options) { o.Nodes = noNodes{} })
 	anywhere := map[string]bool{
 		"operator GET /api/v1/cluster/health": true, "operator GET /api/v1/cluster/nodes": true, "operator GET /api/v1/cluster/partitions": true,
+		"operator POST /api/v1/access-keys/validate": true, "operator GET /api/v1/events": true, "native GET /auth/me": true,
+		"operator POST /api/internal/vectorizer/usage/update": true, "operator POST /api/v1/vectorizer/logs": true,
+		"operator GET /api/v1/tenants/:id/logs": true, "operator POST /api/mcp-servers": true, "native GET /hub/usage/statistics": true,
 	}
 	for _, rt := range s.routes() {
 		if rt.anywhere != anywhere[rt.name()] {
@@ -329,7 +334,14 @@ func TestEveryRouteHasAPlace(t *testing.T) {
 		n := &neighbours{leader: elsewhere, answers: []func(context.Context, []byte) ([]byte, error){fails(collection.Errorf(collection.Aborted, "seen"))}}
 		rt.handle = func(*request, tenant.Context) error { return collection.Errorf(collection.NotFound, "here") }
 		r := &request{s: &Server{cluster: n}, http: newContext(rt.method, rt.path), ctx: t.Context()}
-		err := r.inCharge(&rt, tenant.Context{TenantID: "x"})
+		var err error
+		app := newApp()
+		app.Add(rt.method, rt.path, func(c *fiber.Ctx) error {
+			r.params = c
+			err = r.inCharge(&rt, tenant.Context{TenantID: "x"})
+			return nil
+		})
+		app.Handler()(r.http)
 		if here := collection.CodeOf(err) == collection.NotFound; here != rt.anywhere {
 			t.Errorf("%s: %v", rt.name(), err)
 		}

@@ -36,6 +36,7 @@ type recorder struct {
 	answer collection.Answer
 	bytes  uint64 // stored
 	blind  bool   // not known how many
+	usage  collection.TenantUsage
 }
 
 // call is one call of a recorder.
@@ -127,6 +128,10 @@ func (e *recorder) DeleteTenant(ctx context.Context, id tenant.ID) error {
 	return e.note(ctx, call{op: "delete tenant", arg: id})
 }
 
+func (e *recorder) TenantUsage(ctx context.Context, id tenant.ID) (collection.TenantUsage, error) {
+	return e.usage, e.note(ctx, call{op: "usage", tc: tenant.Context{TenantID: id, RequestID: "-"}})
+}
+
 // memGroup is a system group of one, in memory, under the real hub.
 type memGroup struct {
 	mu      sync.Mutex
@@ -171,6 +176,7 @@ type edge struct {
 	engine *recorder
 	main   string // http://...
 	qdrant string
+	hubs   string            // where services ask
 	keys   map[string]string // permission or "OPERATOR" -> key
 	tenant tenant.ID
 	logged *logBuffer
@@ -207,9 +213,11 @@ func newEdge(t *testing.T, change func(*Options)) *edge {
 		change(&o)
 	}
 	e.Server = New(o)
-	main, qdrant := openPort(t), openPort(t)
+	main, qdrant, hub := openPort(t), openPort(t), openPort(t)
+	e.hubs = "http://" + hub.Addr().String()
 	e.main, e.qdrant = "http://"+main.Addr().String(), "http://"+qdrant.Addr().String()
 	e.Serve(main, qdrant)
+	e.ServeHub(hub)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()

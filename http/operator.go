@@ -6,72 +6,43 @@ import (
 	"github.com/hivehub/waggle/tenant"
 )
 
-func (s *Server) operatorRoutes() []route {
-	row := func(method, path string, h handler) route {
-		return route{method: method, path: path, surface: surfaceOperator, op: tenant.OpOperator, handle: h}
-	}
-	return []route{
-		row("GET", "/api/v1/tenants", s.listTenants),
-		row("POST", "/api/v1/tenants", s.createTenant),
-		row("DELETE", "/api/v1/tenants/:id", s.deleteTenant),
-		row("GET", "/api/v1/access-keys", s.listKeys),
-		row("POST", "/api/v1/access-keys", s.createKey),
-		row("DELETE", "/api/v1/access-keys/:id", s.revokeKey),
+// notYetThere answers for what the hub's API names and this version does not have.
+func notYetThere(what string) handler {
+	return func(*request, tenant.Context) error {
+		return collection.Errorf(collection.Unimplemented, "%s are not there yet: see docs/hub.md, \"What is not there yet\"", what)
 	}
 }
 
-// tenantJSON is a tenant on the wire.
-type tenantJSON struct {
-	ID        tenant.ID `json:"tenant_id"`
-	Name      string    `json:"name"`
-	Plan      string    `json:"plan"`
-	Status    string    `json:"status"`
-	CreatedAt int64     `json:"created_at"` // unix ms
-}
-
-func tenantBody(t hubsvc.Tenant) tenantJSON {
-	return tenantJSON{ID: t.ID, Name: t.Name, Plan: t.Plan, Status: t.Status.String(), CreatedAt: t.Created}
-}
-
-// keyJSON is an access key on the wire. Key is there once, when it is made.
-type keyJSON struct {
-	ID         tenant.KeyID      `json:"key_id"`
-	Key        string            `json:"key,omitempty"`
-	Prefix     string            `json:"prefix"`
-	TenantID   tenant.ID         `json:"tenant_id"`
-	Permission tenant.Permission `json:"permission"`
-	Operator   bool              `json:"operator,omitempty"`
-	CreatedAt  int64             `json:"created_at"`           // unix ms
-	RevokedAt  int64             `json:"revoked_at,omitempty"` // unix ms
-}
-
-func keyBody(k hubsvc.Key, plain string) keyJSON {
-	return keyJSON{
-		ID: k.ID, Key: plain, Prefix: k.Prefix, TenantID: k.Tenant, Permission: k.Permission,
-		Operator: k.Operator, CreatedAt: k.Created, RevokedAt: k.Revoked,
+// tenantID returns the tenant in the path. What is no id is the name of nobody.
+func (r *request) tenantID() (tenant.ID, error) {
+	raw, err := r.param("id")
+	if err != nil {
+		return "", err
 	}
+	id, err := tenant.ParseID(raw)
+	if err != nil {
+		return "", errNoTenant
+	}
+	return id, nil
 }
+
+var errNoTenant = collection.Errorf(collection.NotFound, "there is no such tenant")
 
 func (s *Server) createTenant(r *request, _ tenant.Context) error {
-	var name, plan string
-	err := r.decode(func(p *pointReader) error {
-		return p.object(func(key []byte) error {
-			switch string(key) {
-			case "name":
-				return p.stringTo(&name)
-			case "plan":
-				return p.stringTo(&plan)
-			}
-			return p.skip()
-		})
-	})
+	var q tenantRequest
+	err := r.decode(func(p *pointReader) (err error) { q, err = p.tenantRequest(); return err })
 	if err != nil {
 		return err
 	}
-	if plan == "" {
-		plan = tenant.PlanFree
+	spec := hubsvc.TenantSpec{Name: q.name, Plan: q.plan}
+	if spec.Plan == "" {
+		spec.Plan = tenant.PlanFree
 	}
-	t, err := s.hub.CreateTenant(r.ctx, hubsvc.TenantSpec{Name: name, Plan: plan})
+	if q.partition != nil {
+		n := uint32(min(*q.partition, 1<<32-1))
+		spec.Partition = &n
+	}
+	t, err := s.hub.CreateTenant(r.ctx, spec)
 	if err != nil {
 		return err
 	}
@@ -79,27 +50,70 @@ func (s *Server) createTenant(r *request, _ tenant.Context) error {
 }
 
 func (s *Server) listTenants(r *request, _ tenant.Context) error {
-	tenants, err := s.hub.ListTenants(r.ctx)
+	q, err := r.pageRequest()
 	if err != nil {
 		return err
 	}
-	list := make([]tenantJSON, 0, len(tenants))
-	for _, t := range tenants {
+	all, err := s.hub.ListTenants(r.ctx)
+	if err != nil {
+		return err
+	}
+	page, next := pageOf(all, q, func(t hubsvc.Tenant) (uint64, string) { return t.Index, string(t.ID) })
+	list := make([]tenantJSON, 0, len(page))
+	for _, t := range page {
 		list = append(list, tenantBody(t))
 	}
-	return r.sendJSON(200, map[string]any{"tenants": list})
+	return r.sendJSON(200, listed("tenants", list, next))
+}
+
+func (s *Server) showTenant(r *request, _ tenant.Context) error {
+	id, err := r.tenantID()
+	if err != nil {
+		return err
+	}
+	t, err := s.hub.Tenant(r.ctx, id)
+	if err != nil {
+		return err
+	}
+	return r.sendJSON(200, tenantBody(t))
+}
+
+// changeTenant changes the plan, then the status. Each may be repeated, so a
+// request that did only the first of two can be sent again.
+func (s *Server) changeTenant(r *request, _ tenant.Context) error {
+	id, err := r.tenantID()
+	if err != nil {
+		return err
+	}
+	var q tenantChange
+	err = r.decode(func(p *pointReader) (err error) { q, err = p.tenantChange(); return err })
+	if err != nil {
+		return err
+	}
+	var t hubsvc.Tenant
+	if q.plan != "" {
+		if t, err = s.hub.SetTenantPlan(r.ctx, id, q.plan); err != nil {
+			return err
+		}
+	}
+	switch q.status {
+	case "suspended":
+		t, err = s.hub.SuspendTenant(r.ctx, id)
+	case "active":
+		t, err = s.hub.ResumeTenant(r.ctx, id)
+	}
+	if err != nil {
+		return err
+	}
+	return r.sendJSON(200, tenantBody(t))
 }
 
 // deleteTenant answers when nobody can read the tenant's data any more; the
 // bytes go in the background.
 func (s *Server) deleteTenant(r *request, _ tenant.Context) error {
-	raw, err := r.param("id")
+	id, err := r.tenantID()
 	if err != nil {
 		return err
-	}
-	id, err := tenant.ParseID(raw)
-	if err != nil {
-		return collection.Errorf(collection.NotFound, "there is no such tenant")
 	}
 	if err := s.engine.DeleteTenant(r.ctx, id); err != nil {
 		return err
@@ -107,50 +121,103 @@ func (s *Server) deleteTenant(r *request, _ tenant.Context) error {
 	return r.sendJSON(200, map[string]any{"tenant_id": id, "status": hubsvc.Deleting.String()})
 }
 
-func (s *Server) createKey(r *request, _ tenant.Context) error {
-	var id, permission string
-	err := r.decode(func(p *pointReader) error {
-		return p.object(func(key []byte) error {
-			switch string(key) {
-			case "tenant_id":
-				return p.stringTo(&id)
-			case "permission":
-				return p.stringTo(&permission)
-			}
-			return p.skip()
-		})
-	})
+// erasure gives the certificate of a tenant that is gone with all it had.
+func (s *Server) erasure(r *request, _ tenant.Context) error {
+	id, err := r.tenantID()
 	if err != nil {
 		return err
 	}
-	k, plain, err := s.hub.CreateKey(r.ctx, hubsvc.KeySpec{Tenant: tenant.ID(id), Permissions: []tenant.Permission{tenant.Permission(permission)}})
-	if err != nil {
+	c, err := s.hub.Erasure(r.ctx, id)
+	if err == nil {
+		return r.sendJSON(200, c)
+	}
+	if asError(err).Code != collection.NotFound {
 		return err
 	}
-	return r.sendJSON(201, keyBody(k, plain))
+	switch t, e := s.hub.Tenant(r.ctx, id); {
+	case e != nil:
+		return err
+	case t.Status == hubsvc.Deleting:
+		return collection.Errorf(collection.FailedPrecondition, "the data of tenant %s is still going: ask again in a moment", id)
+	}
+	return collection.Errorf(collection.FailedPrecondition, "tenant %s has not been deleted", id)
 }
 
-func (s *Server) listKeys(r *request, _ tenant.Context) error {
-	id, _ := r.query("tenant_id")
-	keys, err := s.hub.ListKeys(r.ctx, tenant.ID(id))
+func (s *Server) listPlans(r *request, _ tenant.Context) error {
+	plans, err := s.hub.Plans(r.ctx)
 	if err != nil {
 		return err
 	}
-	list := make([]keyJSON, 0, len(keys))
-	for _, k := range keys {
-		list = append(list, keyBody(k, ""))
+	list := make([]planJSON, 0, len(plans))
+	for _, p := range plans {
+		list = append(list, planBody(p))
 	}
-	return r.sendJSON(200, map[string]any{"access_keys": list})
+	return r.sendJSON(200, listed("plans", list, ""))
 }
 
-func (s *Server) revokeKey(r *request, _ tenant.Context) error {
-	id, err := r.param("id")
+func (s *Server) showPlan(r *request, _ tenant.Context) error {
+	name, err := r.param("name")
 	if err != nil {
 		return err
 	}
-	k, err := s.hub.RevokeKey(r.ctx, tenant.KeyID(id))
+	plans, err := s.hub.Plans(r.ctx)
 	if err != nil {
 		return err
 	}
-	return r.sendJSON(200, keyBody(k, ""))
+	for _, p := range plans {
+		if p.Name == name {
+			return r.sendJSON(200, planBody(p))
+		}
+	}
+	return collection.Errorf(collection.NotFound, "there is no such plan")
+}
+
+// putPlan makes a plan, or replaces the limits of one. What is absent is no
+// limit.
+func (s *Server) putPlan(r *request, _ tenant.Context) error {
+	name, err := r.param("name")
+	if err != nil {
+		return err
+	}
+	var q planRequest
+	err = r.decode(func(p *pointReader) (err error) { q, err = p.planRequest(); return err })
+	if err != nil {
+		return err
+	}
+	if q.name != "" && q.name != name {
+		return errValue("name: is not the one in the path")
+	}
+	p := tenant.Plan{
+		Name:   name,
+		Limits: tenant.Limits{Bytes: limitOf(q.bytes), Vectors: limitOf(q.points), Collections: limitOf(q.collections)},
+	}
+	if rates := ratesOf(q.rates); rates != (*tenant.Rates)(nil).OrUnlimited() {
+		p.Rates = &rates
+	}
+	if p, err = s.hub.PutPlan(r.ctx, p); err != nil {
+		return err
+	}
+	return r.sendJSON(200, planBody(p))
+}
+
+func limitOf(n *int64) int64 {
+	if n == nil {
+		return tenant.Unlimited
+	}
+	return shownLimit(*n)
+}
+
+func ratesOf(r ratesRequest) tenant.Rates {
+	return tenant.Rates{PerMinute: limitOf(r.minute), PerHour: limitOf(r.hour), PerDay: limitOf(r.day)}
+}
+
+func (s *Server) deletePlan(r *request, _ tenant.Context) error {
+	name, err := r.param("name")
+	if err != nil {
+		return err
+	}
+	if err := s.hub.DeletePlan(r.ctx, name); err != nil {
+		return err
+	}
+	return r.sendJSON(200, map[string]any{"name": name, "deleted": true})
 }

@@ -38,14 +38,16 @@ type request struct {
 	atRoot  bool // of the listener where Qdrant's API is at the root
 	atHub   bool // of the listener where services ask the hub
 
-	stored    stored     // to be told to the tenant
-	forwarded *forwarded // the request came from another node, which admitted it
-	failure   error      // and is answered with this
+	stored     stored     // to be told to the tenant
+	changesHub bool       // it changes the hub's state
+	forwarded  *forwarded // the request came from another node, which admitted it
+	failure    error      // and is answered with this
 
 	body     []byte  // whole, once the route has been admitted
 	bodyDone bool    // read to its end
 	pooled   *[]byte // where body lives
 	held     int     // bytes counted against the server's budget
+	bodyMax  int     // of this request; 0: what the server's limits say
 }
 
 // caller is what is known of whoever sent a request.

@@ -62,19 +62,22 @@ type route struct {
 	open    openHandler
 
 	anywhere bool // answered by the node that is asked, whoever is in charge
+	ofHub    bool // answered by the node that leads the hub, not the tenant's
 }
 
 // publicRoutes are the routes that answer without a key, all of them.
 var publicRoutes = map[string]bool{
-	"native GET /":             true, // name and version
-	"native GET /health":       true, // one word; the operator's key shows more
-	"native GET /health/live":  true,
-	"native GET /health/ready": true,
-	"native GET /metrics":      true, // of the process; the operator's key shows more
-	"qdrant GET /":             true, // clients check the version before they send a key
-	"qdrant GET /healthz":      true,
-	"qdrant GET /livez":        true,
-	"qdrant GET /readyz":       true,
+	"native GET /":                              true, // name and version
+	"native GET /health":                        true, // one word; the operator's key shows more
+	"native GET /health/live":                   true,
+	"native GET /health/ready":                  true,
+	"native GET /metrics":                       true, // of the process; the operator's key shows more
+	"native POST /hub/validate-key":             true, // of a key that the caller has
+	"native POST /api/v1/cluster/keys/validate": true, // likewise
+	"qdrant GET /":                              true, // clients check the version before they send a key
+	"qdrant GET /healthz":                       true,
+	"qdrant GET /livez":                         true,
+	"qdrant GET /readyz":                        true,
 }
 
 func (rt *route) name() string { return rt.surface.String() + " " + rt.method + " " + rt.path }
@@ -92,7 +95,7 @@ func (rt *route) check() {
 
 // routes is the whole table.
 func (s *Server) routes() []route {
-	all := append(append(s.nativeRoutes(), s.operatorRoutes()...), s.qdrantRoutes()...)
+	all := append(append(s.nativeRoutes(), append(s.hubRoutes(), s.selfServiceRoutes()...)...), s.qdrantRoutes()...)
 	if s.nodes != nil {
 		all = append(all, s.clusterRoutes()...)
 	}

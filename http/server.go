@@ -62,6 +62,7 @@ type Server struct {
 	base     context.Context // of every request; cancelled when Shutdown gives up waiting
 	cancel   context.CancelFunc
 	inFlight gate
+	waiters  atomic.Int64 // requests that wait for events
 	bodies   atomic.Int64 // bytes of request bodies held
 	conns    conns
 	ports    []*port
