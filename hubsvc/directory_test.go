@@ -266,18 +266,3 @@ func TestValidateBesideChanges(t *testing.T) {
 	close(stop)
 	wg.Wait()
 }
-
-func BenchmarkValidate(b *testing.B) {
-	hub, _, _ := bornHub(b)
-	hub.now = time.Now
-	var plain string
-	for range 1000 {
-		_, plain = mustKey(b, hub, mustCreate(b, hub, tenant.PlanFree).ID, tenant.ReadWrite)
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := hub.Validate(plain); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
