@@ -235,32 +235,6 @@ func everyOperation(ctx context.Context, c *grains.Client, tc tenant.Context, na
 	return all
 }
 
-// Two hundred writers race for the last ten places and exactly ten get them.
-func TestQuotaRace(t *testing.T) {
-	k := newKit(t, kitOptions{})
-	k.create(t, "c", 2)
-	k.Hub.Set(tenant.Limits{Version: 2, Vectors: 10, Bytes: tenant.Unlimited, Collections: tenant.Unlimited})
-	k.Quotas.Forget("acme")
-	var mu sync.Mutex
-	codes := map[collection.Code]int{}
-	var wg sync.WaitGroup
-	for id := range uint64(200) {
-		wg.Go(func() {
-			err := k.upsert(t.Context(), "c", point(id))
-			mu.Lock()
-			defer mu.Unlock()
-			codes[collection.CodeOf(err)]++
-		})
-	}
-	wg.Wait()
-	if codes[collection.OK] != 10 || codes[collection.ResourceExhausted] != 190 {
-		t.Fatalf("answers %v, want 10 ok and 190 resource_exhausted", codes)
-	}
-	if n, err := k.client.Count(t.Context(), k.tenant, "c", nil); n != 10 || err != nil {
-		t.Fatalf("%d points (%v), want 10", n, err)
-	}
-}
-
 // A slow hub delays writes no longer than their deadline, and limits that are
 // known go on to serve within their grace.
 func TestSlowHub(t *testing.T) {
