@@ -30,7 +30,7 @@ func (c *Config) listens() []struct{ path, address string } {
 func (c *Config) validateListen() error {
 	var faults []error
 	for _, l := range c.listens() {
-		faults = append(faults, c.Listen.validateAddress(l.path, l.address))
+		faults = append(faults, c.validateAddress(l.path, l.address))
 	}
 	if t := c.Listen.TLS; (t.CertFile == "") != (t.KeyFile == "") || t.ClientCAFile != "" && !t.on() {
 		faults = append(faults, errors.New("listen.tls: cert_file and key_file go together, and client_ca_file only with them"))
@@ -47,12 +47,17 @@ func (c *Config) validateListen() error {
 }
 
 // validateAddress refuses an address that others can reach while keys would
-// cross the network in the clear.
-func (l *ListenConfig) validateAddress(path, address string) error {
+// cross the network in the clear, or while nobody needs one.
+func (c *Config) validateAddress(path, address string) error {
 	if _, _, err := net.SplitHostPort(address); err != nil {
 		return fmt.Errorf("%s: %q is not HOST:PORT", path, address)
 	}
-	if isLoopback(address) || l.BehindProxy || l.TLS.on() {
+	switch {
+	case isLoopback(address):
+		return nil
+	case c.Hub.TenantIsolation == isolationNone:
+		return fmt.Errorf("%s: %q can be reached from other machines, and with tenant_isolation = %q nobody needs a key; listen on 127.0.0.1", path, address, isolationNone)
+	case c.Listen.BehindProxy || c.Listen.TLS.on():
 		return nil
 	}
 	return fmt.Errorf("%s: %q can be reached from other machines, and keys would cross the network in the clear; "+
@@ -126,11 +131,6 @@ func (c *Config) validateOpen() error {
 		return nil
 	}
 	var faults []error
-	for _, l := range c.listens() {
-		if !isLoopback(l.address) {
-			faults = append(faults, fmt.Errorf("%s: %q can be reached from other machines, and with tenant_isolation = %q nobody needs a key; listen on 127.0.0.1", l.path, l.address, isolationNone))
-		}
-	}
 	if c.Listen.BehindProxy || len(c.Listen.TrustedProxies) > 0 {
 		faults = append(faults, fmt.Errorf("listen.behind_proxy: a proxy would let others in, and with tenant_isolation = %q nobody needs a key", isolationNone))
 	}
