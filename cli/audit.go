@@ -22,7 +22,7 @@ func newAudit() *cobra.Command {
 func (s *session) listAudit() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
-		Short: "List administrative acts and refused keys, newest first",
+		Short: "List the latest administrative acts and refused keys, oldest first",
 		Example: "  waggle audit list --since 24h\n" +
 			"  waggle audit list --tenant t_2xv7qk4m3ahd --action key.create --limit 1000 --json",
 		Args: cobra.NoArgs,
@@ -30,7 +30,7 @@ func (s *session) listAudit() *cobra.Command {
 	q := client.AuditQuery{}
 	cmd.Flags().StringVar(&q.TenantID, "tenant", "", "only what concerns this tenant id")
 	cmd.Flags().StringVar(&q.Action, "action", "", "only this action, as the list names it")
-	cmd.Flags().IntVar(&q.Limit, "limit", 100, "how many entries at most")
+	cmd.Flags().IntVar(&q.Limit, "limit", 100, "the latest so many")
 	since := cmd.Flags().String("since", "", "only later than this: a time, a date, or a span back from now such as 7d or 12h")
 	until := cmd.Flags().String("until", "", "only earlier than this")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -66,7 +66,7 @@ func (s *session) listAudit() *cobra.Command {
 			for _, e := range entries {
 				rows = append(rows, []string{
 					date(e.Time), firstOf(e.TenantID, "-"), firstOf(e.Actor, "-"), firstOf(e.Address, "-"),
-					e.Action, firstOf(e.Target, "-"), e.Outcome, firstOf(e.RequestID, "-"), strings.TrimSpace(e.Detail),
+					e.Action, firstOf(e.Target, "-"), e.Outcome, firstOf(e.RequestID, "-"), firstOf(strings.TrimSpace(e.Detail), "-"),
 				})
 			}
 			return table(w, "TIME TENANT ACTOR ADDRESS ACTION TARGET OUTCOME REQUEST DETAIL", rows)

@@ -112,7 +112,7 @@ func TestFailures(t *testing.T) {
 		"tenants lst":                                   "waggle: unknown command \"lst\" for \"waggle tenants\"\n",
 		"keys create":                                   "waggle: whose key? give --tenant (waggle tenants list shows the ids)\n",
 		"keys list --tenat x":                           "waggle: unknown flag: --tenat\n",
-		"tenants list --url http://127.0.0.1:1/ --json": "waggle: Get \"http://127.0.0.1:1/api/v1/tenants\": dial tcp 127.0.0.1:1: connect: connection refused\n",
+		"tenants list --url http://127.0.0.1:1/ --json": "waggle: Get \"http://127.0.0.1:1/api/v1/tenants?limit=1000\": dial tcp 127.0.0.1:1: connect: connection refused\n",
 	} {
 		if code, out, errs := waggle(t, strings.Fields(args)...); code != 1 || out != "" || errs != want {
 			t.Errorf("%s: exit %d, %q, %q", args, code, out, errs)

@@ -36,7 +36,7 @@ func hubAPI(t *testing.T) (sent func() []string) {
 		"GET /api/v1/access-keys/k_1":                 `{"key_id":"k_1","prefix":"hh_live_abcd","tenant_id":"t_1","kind":"tenant","permission":"READ_ONLY","collections":["a","b*"],"allowed_ips":["10.0.0.0/8"],"rate_limits":{"requests_per_minute":5,"requests_per_hour":-1,"requests_per_day":-1},"created_at":1700000000000,"expires_at":1700000001000}`,
 		"POST /api/v1/access-keys/k_1/rotate":         `{"key_id":"k_2","key":"hh_live_new","old":{"key_id":"k_1","expires_at":1700000001000}}`,
 		"GET /api/internal/vectorizer/user/t_1/quota": `{"tenant_id":"t_1","plan":"pro","version":9,"storage_bytes":1000,"vector_count":-1,"collection_count":0,"requests_per_minute":-1,"requests_per_hour":-1,"requests_per_day":-1,"usage":{"storage_bytes":250,"vector_count":7,"collection_count":1}}`,
-		"GET /api/v1/audit":                           `{"entries":[{"id":"5.1","time":1700000000000,"tenant_id":"t_1","actor":"operator","address":"127.0.0.1","request_id":"r1","action":"key.created","target":"k_1","outcome":"ok","detail":""}]}`,
+		"GET /api/v1/audit":                           `{"entries":[{"id":"5.1","time":1700000000000,"tenant_id":"t_1","actor":"operator","address":"127.0.0.1","request_id":"r1","action":"key.create","target":"k_1","outcome":"ok","detail":""}]}`,
 	}
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		in, _ := io.ReadAll(r.Body)
@@ -132,10 +132,10 @@ func TestHubCommands(t *testing.T) {
 			[]string{"GET /api/internal/vectorizer/user/t_1/quota"},
 		},
 		{
-			"audit list --tenant t_1 --action key.created --since 2023-11-14 --limit 5",
-			"TIME                  TENANT  ACTOR     ADDRESS    ACTION       TARGET  OUTCOME  REQUEST  DETAIL\n" +
-				"2023-11-14T22:13:20Z  t_1     operator  127.0.0.1  key.created  k_1     ok       r1       ",
-			[]string{"GET /api/v1/audit?action=key.created&limit=5&since=1699920000000&tenant_id=t_1"},
+			"audit list --tenant t_1 --action key.create --since 2023-11-14 --limit 5",
+			"TIME                  TENANT  ACTOR     ADDRESS    ACTION      TARGET  OUTCOME  REQUEST  DETAIL\n" +
+				"2023-11-14T22:13:20Z  t_1     operator  127.0.0.1  key.create  k_1     ok       r1       -",
+			[]string{"GET /api/v1/audit?action=key.create&limit=1000&since=1699920000000&tenant_id=t_1"},
 		},
 	} {
 		code, out, errs := waggle(t, strings.Fields(tc.args)...)
@@ -182,7 +182,7 @@ func TestMistypedHubCommands(t *testing.T) {
 		"plans set free --storage 5XB":   `waggle: --storage: "5XB" is neither a number nor unlimited`,
 		"plans set free --storage -5MB":  `waggle: --storage: "-5MB" is no number of bytes such as 50MB`,
 		"plans set free --vectors -1":    `waggle: --vectors: "-1" is neither a number nor unlimited`,
-		"tenants certificate t_2":        "waggle: there is no certificate for tenant t_2: it exists, or never did: there is no such thing (NOT_FOUND, HTTP 404)",
+		"tenants certificate t_2":        "waggle: there is no such thing (NOT_FOUND, HTTP 404)",
 		"keys show k_9":                  "waggle: there is no such thing (NOT_FOUND, HTTP 404)",
 		"plans set free --storage 1TBTB": `waggle: --storage: "1TBTB" is no number of bytes such as 50MB`,
 	} {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"strconv"
 
@@ -194,12 +193,6 @@ func (s *session) certificate() *cobra.Command {
 				return err
 			}
 			certificate, err := c.Erasure(cmd.Context(), args[0])
-			switch client.StatusOf(err) {
-			case 412:
-				return fmt.Errorf("the data of tenant %s is still going; ask again in a moment: %w", args[0], err)
-			case 404:
-				return fmt.Errorf("there is no certificate for tenant %s: it exists, or never did: %w", args[0], err)
-			}
 			if err != nil {
 				return advise(err)
 			}

@@ -70,7 +70,7 @@ func TestMethods(t *testing.T) {
 		{
 			"ListTenants",
 			func(ctx context.Context, c *Client) (any, error) { return c.ListTenants(ctx) },
-			call{"GET", "/api/v1/tenants", "", ""},
+			call{"GET", "/api/v1/tenants?limit=1000", "", ""},
 			`{"tenants":[{"tenant_id":"t"}]}`,
 			[]Tenant{{ID: "t"}},
 		},
@@ -92,14 +92,14 @@ func TestMethods(t *testing.T) {
 		{
 			"ListKeys",
 			func(ctx context.Context, c *Client) (any, error) { return c.ListKeys(ctx, "a&b") },
-			call{"GET", "/api/v1/access-keys?tenant_id=a%26b", "", ""},
+			call{"GET", "/api/v1/access-keys?limit=1000&tenant_id=a%26b", "", ""},
 			`{"access_keys":[{"key_id":"k","prefix":"hh_live_x","revoked_at":7}]}`,
 			[]Key{{ID: "k", Prefix: "hh_live_x", RevokedAt: 7}},
 		},
 		{
 			"ListKeys of all",
 			func(ctx context.Context, c *Client) (any, error) { return c.ListKeys(ctx, "") },
-			call{"GET", "/api/v1/access-keys", "", ""},
+			call{"GET", "/api/v1/access-keys?limit=1000", "", ""},
 			`{"access_keys":[]}`,
 			[]Key{},
 		},

@@ -3,8 +3,8 @@ package client
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net/url"
+	"strconv"
 	"time"
 )
 
@@ -100,24 +100,15 @@ func keyPath(id string) string { return "/api/v1/access-keys/" + url.PathEscape(
 // pageMax is the largest page that a list gives.
 const pageMax = 1000
 
-// errEnough ends pages before the list does.
-var errEnough = errors.New("enough")
-
-// pages calls read with every page of a list, or until that is errEnough.
+// pages calls read with every page of a list.
 func (c *Client) pages(ctx context.Context, path string, v url.Values, read func(answer []byte) error) error {
+	v.Set("limit", strconv.Itoa(pageMax))
 	for {
-		at := path
-		if len(v) > 0 {
-			at += "?" + v.Encode()
-		}
 		var answer json.RawMessage
-		if err := c.call(ctx, "GET", at, nil, &answer); err != nil {
+		if err := c.call(ctx, "GET", path+"?"+v.Encode(), nil, &answer); err != nil {
 			return err
 		}
 		if err := read(answer); err != nil {
-			if errors.Is(err, errEnough) {
-				return nil
-			}
 			return err
 		}
 		var more struct {

@@ -73,8 +73,8 @@ func (c *Client) DeleteTenant(ctx context.Context, id string) error {
 }
 
 // Erasure returns the certificate of what a tenant's deletion erased, as the
-// server signed it. The error has status 404 for a tenant that was never
-// deleted, 412 for one whose data is still going.
+// server signed it. The error has status 404 for a tenant that nobody knows,
+// 412 for one that has not been deleted, or whose data is still going.
 func (c *Client) Erasure(ctx context.Context, id string) (json.RawMessage, error) {
 	var certificate json.RawMessage
 	err := c.call(ctx, "GET", tenantPath(id)+"/erasure", nil, &certificate)
@@ -174,10 +174,11 @@ type AuditQuery struct {
 	Action   string
 	Since    int64 // unix ms
 	Until    int64 // unix ms
-	Limit    int   // entries at most; 0: 100
+	Limit    int   // the latest so many; 0: 100
 }
 
-// ListAudit returns what the audit log has about the cluster, newest first.
+// ListAudit returns the latest entries of the audit log that q selects, oldest
+// first.
 func (c *Client) ListAudit(ctx context.Context, q AuditQuery) ([]AuditEntry, error) {
 	v := url.Values{}
 	for name, value := range map[string]string{"tenant_id": q.TenantID, "action": q.Action} {
@@ -190,19 +191,16 @@ func (c *Client) ListAudit(ctx context.Context, q AuditQuery) ([]AuditEntry, err
 			v.Set(name, strconv.FormatInt(ms, 10))
 		}
 	}
-	left := q.Limit
-	if left <= 0 {
-		left = 100
+	most := q.Limit
+	if most <= 0 {
+		most = 100
 	}
-	v.Set("limit", strconv.Itoa(min(left, pageMax)))
 	all := []AuditEntry{}
 	err := c.pages(ctx, "/api/v1/audit", v, func(answer []byte) error {
 		var page struct{ Entries []AuditEntry }
 		err := json.Unmarshal(answer, &page)
 		all = append(all, page.Entries...)
-		if err == nil && len(all) >= left {
-			all, err = all[:left], errEnough
-		}
+		all = all[max(0, len(all)-most):] // the log is read from its beginning
 		return err
 	})
 	return all, err
