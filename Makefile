@@ -11,6 +11,7 @@ DATA  ?= ./data
 SEEDS ?= 2000
 KILLS ?= 30
 FAULTS ?= 60
+RACES ?= 34
 
 .PHONY: help
 help: ## list the targets
@@ -75,6 +76,11 @@ CLUSTER = CONSUL_BIN="$$(./scripts/consul.sh)"; export CONSUL_BIN; mkdir -p "$(C
 e2e: TAGS = chaos
 e2e: ## three real nodes and Consul, FAULTS faults that overlap, and checkers
 	@$(CLUSTER) -faults $(FAULTS) | grep -v '^=== '
+
+.PHONY: test-long
+test-long: TAGS = chaos
+test-long: ## what takes an hour: RACES races for a quota of each kind, every other with a kill -9
+	@$(CLUSTER) -test.timeout 120m -test.run TestQuotas -races $(RACES) | grep -v '^=== '
 
 .PHONY: e2e-netns
 e2e-netns: TAGS = chaos,netns

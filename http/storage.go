@@ -24,7 +24,7 @@ type stored struct {
 // storedBy reads it on the node in charge: from the counters that the request
 // itself has changed, if it was a write.
 func (s *Server) storedBy(rt *route, tc *tenant.Context) stored {
-	if rt.surface == surfaceOperator || !tc.Valid() {
+	if rt.administers() || rt.anywhere || !tc.Valid() { // not on the node with the tenant's data
 		return stored{}
 	}
 	used, ok := s.engine.Stored(*tc)
