@@ -31,3 +31,22 @@ func BenchmarkScanOfCodes(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkTail searches while nearly all of 400,000 vectors wait for the graph.
+func BenchmarkTail(b *testing.B) {
+	const n, dim, queries = 400_000, 128, 100
+	vectors := gaussians(rand.New(rand.NewPCG(1, 2)), n+queries, dim, 100)
+	x := New(dim, index.L2, Options{})
+	fill(b, x, vectors[:n])
+	x.Build(64)
+	v := x.View()
+	defer v.Release()
+	dst := make([]index.Hit, 0, 10)
+	for i := 0; b.Loop(); i++ {
+		q := index.Query{Vector: vectors[n+i%queries], K: 10}
+		var err error
+		if dst, err = v.Search(context.Background(), &q, dst); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -161,24 +161,6 @@ func (s *search) common(at uint32, matches int) bool {
 	return 3*around*s.view.Len() >= of*matches
 }
 
-// scanTail compares what is not yet linked.
-func (s *search) scanTail(ctx context.Context, j *judge) error {
-	s.beginScan()
-	for i, slot := range s.view.tail {
-		if i%checkEvery == 0 && ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if slot < s.limit && !s.memory.place(slot).is(linked) && j.accepts(slot) {
-			s.slots = append(s.slots, slot)
-		}
-		if len(s.slots) == batchMax {
-			s.compare()
-		}
-	}
-	s.compare()
-	return nil
-}
-
 // scan compares all that may be in the answer, on codes. It reports whether it
 // went to the end: where a share of them already says that too many will have to
 // be rescored, the rest has no use.
@@ -222,27 +204,6 @@ func (s *search) alike() bool {
 	reach := s.reach(near[s.k/sampled].distance)
 	n := sort.Search(len(near), func(i int) bool { return near[i].distance > reach })
 	return n*sampled > (s.k+spare)/2
-}
-
-func (s *search) beginScan() {
-	s.tail.reset(s.k + spare)
-	s.near = float32(math.Inf(1))
-	s.slots = s.slots[:0]
-}
-
-// compare offers the batch to the tail's pool. What is too far behind the k-th
-// is left out, because keeping it in order takes as long as half the distances.
-func (s *search) compare() {
-	for i, d := range s.measure() {
-		if d > s.near || d >= s.tail.limit {
-			continue
-		}
-		s.tail.offer(candidate{d, s.slots[i]})
-		if items := s.tail.items; len(items) >= s.k && d <= items[s.k-1].distance {
-			s.near = s.reach(items[s.k-1].distance)
-		}
-	}
-	s.slots = s.slots[:0]
 }
 
 // reach is how far, as distances are walked on, one may be that is as near as
