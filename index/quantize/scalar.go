@@ -56,7 +56,7 @@ func Train(metric index.Metric, dim int, values []float32) (*Scalar, bool) {
 	case whole && low >= -128 && high <= 127:
 		s.zero, s.step, s.origin = -128, 1, 128
 	default:
-		s.fit(sorted)
+		s.fit(values, sorted)
 	}
 	return s, s.usable()
 }
@@ -94,15 +94,32 @@ func wholeNumbers(values []float32) bool {
 	return true
 }
 
+// For products, in which one value that is cut off may spoil the order, the
+// range is larger than what was sampled by a share, and cutting has to make the
+// error so much smaller.
+const unsampled, cutWorth = 0.1, 4
+
 // fit chooses the range: rare values are cut off when that makes the others so
-// much finer that the mean squared error falls.
-func (s *Scalar) fit(sorted []float32) {
+// much finer that distances are nearer to true ones.
+func (s *Scalar) fit(values, sorted []float32) {
 	best := math.Inf(1)
 	for _, cut := range []float64{0, 1e-5, 1e-4, 1e-3} {
 		n := int(cut * float64(len(sorted)))
+		low, high := sorted[n], sorted[len(sorted)-1-n]
 		t := *s
-		t.span(sorted[n], sorted[len(sorted)-1-n])
-		if loss := t.loss(sorted); loss < best {
+		if s.shifts() {
+			t.span(low, high)
+		} else {
+			t.span(low+low*unsampled, high+high*unsampled)
+		}
+		loss := t.loss(sorted)
+		if !s.shifts() {
+			loss = t.lossOfProducts(values)
+			if n > 0 {
+				loss *= cutWorth
+			}
+		}
+		if loss < best {
 			best, *s = loss, t
 		}
 	}
@@ -132,6 +149,24 @@ func (s *Scalar) loss(values []float32) float64 {
 		sum += e * e
 	}
 	return sum
+}
+
+// lossOfProducts is the variance of the errors of vectors' products with
+// themselves, and so about with what is alike: what is cut off is off in the
+// same direction in all of them, where it counts most. What all products are
+// off by does not matter.
+func (s *Scalar) lossOfProducts(values []float32) float64 {
+	var sum, squares float64
+	n := float64(len(values) / s.dim)
+	for ; len(values) >= s.dim; values = values[s.dim:] {
+		var off float64
+		for _, v := range values[:s.dim] {
+			c := code((v - s.zero) / s.step)
+			off += float64(v) * (float64(v) - float64(s.zero+s.step*float32(c)))
+		}
+		sum, squares = sum+off, squares+off*off
+	}
+	return squares - sum*sum/n
 }
 
 // code is the nearest code, 0 for what is not a number.

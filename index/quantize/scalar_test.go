@@ -137,6 +137,44 @@ func TestErrorIsSmall(t *testing.T) {
 	}
 }
 
+// In products of vectors that are alike what is cut off adds up: nothing is cut
+// where values are as large as they happen to be, in the sample and out of it.
+// What is large in the same place in all vectors is off by the same in all.
+func TestRangeOfProducts(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	const dim = 1536
+	centres, _ := vectors(20, dim, func() float32 { return float32(r.NormFloat64()) })
+	for _, apart := range []bool{false, true} {
+		draw := func(n int) (all [][]float32, flat []float32) {
+			all, flat = vectors(n, dim, func() float32 { return float32(r.NormFloat64()) / 2 })
+			for i := range all {
+				for j, c := range centres[i%len(centres)] {
+					all[i][j] += c
+				}
+				if apart {
+					all[i][7] = 60 + all[i][7]/1000
+				}
+				copy(flat[i*dim:], all[i])
+			}
+			return all, flat
+		}
+		_, sample := draw(200)
+		s, ok := Train(index.Dot, dim, sample)
+		if !ok {
+			t.Fatal("not trained")
+		}
+		if apart && s.step > 10./127 {
+			t.Errorf("step %g: all values are coarse for one that does not matter", s.step)
+		}
+		_, others := draw(500)
+		for _, v := range others {
+			if off := math.Abs(float64(v - s.zero - s.step*float32(code((v-s.zero)/s.step)))); off > float64(s.step) && !apart {
+				t.Fatalf("%g is off by %g, the step is %g", v, off, s.step)
+			}
+		}
+	}
+}
+
 func TestTrainRefuses(t *testing.T) {
 	nan, inf := float32(math.NaN()), float32(math.Inf(1))
 	for name, values := range map[string][]float32{
