@@ -60,6 +60,9 @@ func (c call) do() (answer, error) {
 	}
 	for name, value := range c.header {
 		req.Header.Set(name, value)
+		if name == "Host" {
+			req.Host = value
+		}
 	}
 	resp, err := transport.RoundTrip(req)
 	if err != nil {
