@@ -89,7 +89,10 @@ func readBatches(ctx context.Context, view collection.Reader, id uint64, empty <
 			return true
 		}
 		full <- b
-		b = <-empty // all of them come back, also after a failure
+		b = <-empty          // all of them come back, also after a failure
+		if cap(b.buf) == 0 { // there are many
+			b.buf = make([]byte, 0, batchBytes+batchBytes/8)
+		}
 		*b = batch{buf: b.buf[:0], versions: b.versions[:0], ends: b.ends[:0]}
 		return ctx.Err() == nil
 	})

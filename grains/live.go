@@ -43,6 +43,10 @@ type liveIndex struct {
 
 const rowsPerChunk = 1024
 
+// slotsHint is how many slots there is room for from the start, at most: what a
+// collection says of itself is no more than a hint.
+const slotsHint = 1 << 20
+
 type rowChunk [rowsPerChunk]row
 
 // row is what a search needs of a point besides its vector.
@@ -56,7 +60,7 @@ type row struct {
 func newLiveIndex(info collection.Info, changed func(*liveIndex)) *liveIndex {
 	v := info.Config.Vector()
 	l := &liveIndex{
-		info: info, loading: true, slots: map[uint64]uint32{}, changed: changed,
+		info: info, loading: true, slots: make(map[uint64]uint32, min(info.Points, slotsHint)), changed: changed,
 		index: hnsw.New(v.Size, v.Distance.Metric(), graphOptions(info.Config)),
 	}
 	l.rows.Store(&[]*rowChunk{})
