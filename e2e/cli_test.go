@@ -91,7 +91,7 @@ func TestCommandLine(t *testing.T) {
 		"keys create":                              `whose key\? give --tenant .*`,
 		"keys revoke k_aaaaaaaaaaaaaaaa":           `.*NOT_FOUND, HTTP 404\)`,
 		"tenants list --url http://127.0.0.1:1":    `.*connection refused`,
-		"tenants list --operator-key " + tenantKey: `.*operator key \(FORBIDDEN, HTTP 403\)`,
+		"tenants list --operator-key " + tenantKey: `.*operator key.* \(FORBIDDEN, HTTP 403\)`,
 		"tenants list --operator-key hh_live_x":    `.*AUTH_INVALID_FORMAT, HTTP 401\); .*`,
 		"tenants lst":                              `unknown command "lst" for "waggle tenants"`,
 	} {
