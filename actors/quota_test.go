@@ -2,6 +2,7 @@ package actors_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -294,6 +295,26 @@ func TestHubLimitsWithoutALeader(t *testing.T) {
 		limits.Follow(c.Node(2).Partition(0)) // a group without a replica here, so without a leader
 		if l, err := limits.Limits(t.Context(), "a"); err == nil {
 			t.Fatalf("limits %+v without a leader", l)
+		}
+	})
+}
+
+// What a refusal says of the quota comes over from another node as it was.
+func TestQuotaRefusalBetweenNodes(t *testing.T) {
+	pair(t, func(t *testing.T, _ *actorstest.Cluster, one, two *actorstest.Member) {
+		refusal := &collection.Error{
+			Code: collection.ResourceExhausted, Reason: collection.ReasonQuota, Message: "full",
+			Details: map[string]any{"usage": map[string]any{"current": uint64(1 << 40), "quota": uint64(7), "requested": uint64(1), "available": uint64(0)}},
+		}
+		two.Handle("fail", func(context.Context, uint32, []byte) ([]byte, error) { return nil, refusal })
+		_, err := one.Call(t.Context(), 2, "fail", nil)
+		var got *collection.Error
+		if !errors.As(err, &got) || got.Reason != collection.ReasonQuota {
+			t.Fatal(err)
+		}
+		want, _ := json.Marshal(refusal.Details)
+		if text, err := json.Marshal(got.Details); string(text) != string(want) || err != nil {
+			t.Fatalf("details %s, %v, want %s", text, err, want)
 		}
 	})
 }
