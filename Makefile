@@ -117,6 +117,11 @@ ci: test test-race test-consul sim kill9 e2e ## everything
 bench: ## what this machine reaches
 	@./scripts/bench.sh
 
+.PHONY: bench-tenancy
+bench-tenancy: ## what keys and tenants cost: PAIRS of measurements with and without, TENANTS at once
+	@go test -count=1 -run '^$$' -bench Admission ./http | grep ^Benchmark
+	@go test -count=1 -tags figures -timeout 60m ./e2e -run TestFigures -v $(if $(PAIRS),-pairs $(PAIRS)) $(if $(TENANTS),-tenants $(TENANTS)) | grep '^figure\|^---\|_test.go'
+
 .PHONY: bench-index
 bench-index: ## the graph beside hnswlib: DATA=DIR (or gaussians, wide) PEER=BINARY ROWS=N METRIC=l2|cos|l1 OUT=DIR
 	@go run ./index/bench -data "$(if $(filter file,$(origin DATA)),/usr/share/datasets/fashion-mnist,$(DATA))" \

@@ -8,7 +8,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"math"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -19,355 +18,222 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-var figurePoints = flag.Int("points", 1_000_000, "points of TestFigures")
-
-const (
-	figureDim     = 128
-	figureBatch   = 100
-	figureClients = 8
-	figureBeat    = 50 * time.Millisecond // between two searches while points come in
-	figureLinked  = 10 * time.Minute      // to wait for the graph; the figure to hold is 2 minutes
-	figureLoad    = time.Minute           // of full load
+var (
+	pairs       = flag.Int("pairs", 24, "pairs of measurements with and without tenancy")
+	perPair     = flag.Int("requests", 3000, "requests of one measurement")
+	manyTenants = flag.Int("tenants", 10_000, "tenants that are active at once")
 )
 
-// TestFigures fills one node with a million points and measures it: how fast
-// they are taken to the end, how long searches take meanwhile, when all of
-// them are in the graph, and then the collector's pauses at full load. Load of
-// others on the machine is in every figure, so it is printed with them.
-func TestFigures(t *testing.T) {
-	data := t.TempDir()
-	cmd := serveCommand(data)
-	cmd.Env = environ(bootstrapKeys) // otherwise the defaults
-	s, err := launch(t, data, cmd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := &figureRig{server: s, url: s.qdrant + "/collections/m/points", cloud: newCloud(rand.New(rand.NewPCG(1, 1)))}
-	f.client.Transport = &http.Transport{MaxIdleConnsPerHost: 64}
-	s.must("PUT", "/collections/m", vectors(figureDim, "Euclid"))
-	f.fill(t, *figurePoints)
-	f.linked(t, *figurePoints)
-	f.recall(t)
-	f.pauses(t, *figurePoints)
-}
-
-// figureRig is a node and those who use it.
-type figureRig struct {
-	*server
-	url    string // of the collection's points
-	client http.Client
-	cloud  *cloud
-}
-
-// tell prints a figure with the machine's load.
+// tell prints a figure with the machine's load, which is in every one.
 func tell(format string, args ...any) {
 	load, _ := os.ReadFile("/proc/loadavg")
 	fmt.Printf("figure: %s [load %s]\n", fmt.Sprintf(format, args...), strings.Join(strings.Fields(string(load))[:1], ""))
 }
 
-// fill upserts n points from several clients, as fast as they are taken, and
-// searches at an even beat meanwhile.
-func (f *figureRig) fill(t *testing.T, n int) {
-	requests := f.requests(n)
-	stop, searches := make(chan struct{}), &latencies{}
-	var searching sync.WaitGroup
-	searching.Go(func() { f.beat(searches, stop) })
-	var next, refused atomic.Int64
-	acked := make(chan int, len(requests))
-	var clients sync.WaitGroup
-	began := time.Now()
-	for range figureClients {
-		clients.Go(func() {
-			for i := int(next.Add(1)) - 1; i < len(requests); i = int(next.Add(1)) - 1 {
-				for !f.put(t, requests[i]) {
-					refused.Add(1)
-					time.Sleep(time.Second) // as the answer asks for
+// cpu is the processor time that the server has used, to the nanosecond: the
+// clock behind getrusage.
+func (s *server) cpu() time.Duration {
+	s.t.Helper()
+	var ts unix.Timespec
+	if err := unix.ClockGettime(int32(^s.cmd.Process.Pid<<3|2), &ts); err != nil {
+		s.t.Fatal(err)
+	}
+	return time.Duration(ts.Nano())
+}
+
+// rss is the server's memory in MB.
+func (s *server) rss() float64 {
+	s.t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for line := range strings.Lines(string(status)) {
+		if f := strings.Fields(line); len(f) > 1 && f[0] == "VmRSS:" {
+			kb, _ := strconv.ParseFloat(f[1], 64)
+			return kb / 1024
+		}
+	}
+	return 0
+}
+
+// wire is a client that keeps its connections.
+func wire(clients int) *http.Client {
+	return &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: clients, DisableCompression: true}}
+}
+
+// job is a request that is sent again and again.
+type job struct {
+	method, path string
+	bodies       [][]byte
+}
+
+// send sends the job n times from two connections.
+func (j job) send(t testing.TB, c *http.Client, base, key string, n int) {
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				req, err := http.NewRequest(j.method, base+j.path, bytes.NewReader(j.bodies[i%len(j.bodies)]))
+				if err != nil {
+					t.Error(err)
+					return
 				}
-				acked <- figureBatch
+				req.Header.Set("Content-Type", "application/json")
+				if key != "" {
+					req.Header.Set("Api-Key", key)
+				}
+				resp, err := c.Do(req)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				b, _ := io.ReadAll(resp.Body)
+				resp.Body.Close()
+				if resp.StatusCode != http.StatusOK {
+					t.Errorf("%s %s: %d %s", j.method, j.path, resp.StatusCode, b)
+					return
+				}
 			}
 		})
 	}
-	go func() { clients.Wait(); close(acked) }()
-	last, step, done := began, max(n/10, figureBatch), 0
-	for points := range acked {
-		if done += points; done%step == 0 {
-			now := time.Now()
-			tell("points %d to %d: %.0f points/s; %s", done-step, done, float64(step)/now.Sub(last).Seconds(), searches.take())
-			last = now
+	wg.Wait()
+}
+
+// TestFiguresTenancy compares two nodes with the same data, one with tenants
+// and keys, one without, request for request in turn.
+func TestFiguresTenancy(t *testing.T) {
+	const points, dim = 10_000, 128
+	rng := rand.New(rand.NewPCG(1, 1))
+	c := wire(4)
+	keyed, open := start(t, t.TempDir()), openServer(t, t.TempDir())
+	sides := []struct {
+		s   *server
+		key string
+	}{{keyed, tenantKey}, {open, ""}}
+	for _, side := range sides {
+		side.s.must("PUT", "/collections/k", vectors(dim, "Cosine"))
+		job{"PUT", "/collections/k/points?wait=true", bodies(points/100, 100, dim, 0, rand.New(rand.NewPCG(2, 2)))}.send(t, c, side.s.qdrant, side.key, points/100)
+	}
+	queries := make([][]byte, 100)
+	for i := range queries {
+		vector := make([]float32, dim)
+		for d := range vector {
+			vector[d] = rng.Float32()
 		}
+		queries[i], _ = json.Marshal(map[string]any{"query": vector, "limit": 10})
 	}
-	took := time.Since(began)
-	close(stop)
-	searching.Wait()
-	tell("%d points of %d values in batches of %d from %d clients: %.0f points/s, %d refusals; searches at %d/s meanwhile: %s",
-		n, figureDim, figureBatch, figureClients, float64(n)/took.Seconds(), refused.Load(), time.Second/figureBeat, searches.all())
+	for _, work := range []struct {
+		name string
+		job  job
+	}{
+		{"search, 10 of 10,000 x 128", job{"POST", "/collections/k/points/query", queries}},
+		{"upsert of 100 x 128", job{"PUT", "/collections/k/points?wait=true", bodies(20, 100, dim, 0, rng)}},
+		{"one point by id", job{"GET", "/collections/k/points/7", [][]byte{nil}}},
+	} {
+		n := *perPair
+		if strings.HasPrefix(work.name, "upsert") {
+			n /= 10
+		}
+		for _, side := range sides { // warm
+			work.job.send(t, c, side.s.qdrant, side.key, n)
+		}
+		var with, without, ratios []float64
+		for pair := range *pairs {
+			var each [2]float64
+			for turn := range sides {
+				i := (turn + pair) % 2 // the first is the other one each time
+				before := sides[i].s.cpu()
+				work.job.send(t, c, sides[i].s.qdrant, sides[i].key, n)
+				each[i] = float64(sides[i].s.cpu()-before) / float64(n) / 1000
+			}
+			with, without = append(with, each[0]), append(without, each[1])
+			ratios = append(ratios, each[0]/each[1])
+		}
+		for _, all := range [][]float64{with, without, ratios} {
+			slices.Sort(all)
+		}
+		middle := len(ratios) / 2
+		tell("CPU a request, %s: %.2f us with tenancy, %.2f us without; of %d pairs the median is %+.2f %% (quartiles %+.2f, %+.2f)", work.name,
+			with[middle], without[middle], len(ratios), 100*(ratios[middle]-1), 100*(ratios[len(ratios)/4]-1), 100*(ratios[len(ratios)*3/4]-1))
+	}
 }
 
-// put sends an upsert and reports whether it was taken: a server that is
-// behind with its graph refuses until it is not.
-func (f *figureRig) put(t *testing.T, body []byte) bool {
-	status, answer, err := f.send("PUT", f.url+"?wait=true", body)
-	if err != nil || status != http.StatusOK && status != http.StatusTooManyRequests {
-		t.Errorf("upsert: %d %s %v", status, answer, err)
-	}
-	return status != http.StatusTooManyRequests
-}
-
-func (f *figureRig) send(method, url string, body []byte) (int, []byte, error) {
-	req, err := http.NewRequest(method, url, bytes.NewReader(body))
-	if err != nil {
-		return 0, nil, err
-	}
-	req.Header.Set("api-key", tenantKey)
-	resp, err := f.client.Do(req)
-	if err != nil {
-		return 0, nil, err
-	}
-	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
-	return resp.StatusCode, answer, err
-}
-
-// beat searches at an even beat, whatever becomes of the searches before.
-func (f *figureRig) beat(to *latencies, stop chan struct{}) {
-	rng := rand.New(rand.NewPCG(3, 3))
-	tick := time.NewTicker(figureBeat)
-	defer tick.Stop()
-	var all sync.WaitGroup
-	defer all.Wait()
-	for {
-		select {
-		case due := <-tick.C:
-			body := query(f.cloud.write(nil, rng), false)
-			all.Go(func() { f.search(body, due, to) })
-		case <-stop:
+// TestFiguresManyTenants makes tenants, each with a key, a collection and a
+// point, asks for all of them twice, and prints the memory.
+func TestFiguresManyTenants(t *testing.T) {
+	const clients = 16
+	s := start(t, t.TempDir())
+	c := wire(clients)
+	tell("memory of an empty node: %.0f MB", s.rss())
+	keys := make([]string, *manyTenants)
+	admitted := make([]time.Duration, len(keys))
+	ask := func(base, key, method, path, body string, into any) {
+		req, err := http.NewRequest(method, base+path, strings.NewReader(body))
+		if err != nil {
+			t.Error(err)
 			return
 		}
-	}
-}
-
-func (f *figureRig) search(body []byte, began time.Time, to *latencies) {
-	status, _, err := f.send("POST", f.url+"/query", body)
-	to.add(time.Since(began), err == nil && status == http.StatusOK)
-}
-
-// linked waits until all points are in the graph.
-func (f *figureRig) linked(t *testing.T, n int) {
-	began := time.Now()
-	eventually(t, figureLinked, func() error {
-		var info struct {
-			Status  string
-			Indexed int `json:"indexed_vectors_count"`
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Api-Key", key)
+		resp, err := c.Do(req)
+		if err != nil {
+			t.Error(err)
+			return
 		}
-		if err := json.Unmarshal(f.must("GET", "/collections/m", nil), &info); err != nil {
-			return err
-		}
-		if info.Status != "green" || info.Indexed != n {
-			return fmt.Errorf("status %s, %d indexed", info.Status, info.Indexed)
-		}
-		return nil
-	})
-	tell("all in the graph %.1f s after the last acknowledgement", time.Since(began).Seconds())
-}
-
-// recall compares some answers with exact ones.
-func (f *figureRig) recall(t *testing.T) {
-	const queries, k = 100, 10
-	rng := rand.New(rand.NewPCG(4, 4))
-	found := 0
-	for range queries {
-		var ids [2][]uint64
-		vector := f.cloud.write(nil, rng)
-		for i, exact := range []bool{false, true} {
-			status, answer, err := f.send("POST", f.url+"/query", query(vector, exact))
-			var body struct {
-				Result struct{ Points []struct{ ID uint64 } }
-			}
-			if err != nil || status != http.StatusOK || json.Unmarshal(answer, &body) != nil {
-				t.Fatalf("search: %d %s %v", status, answer, err)
-			}
-			for _, p := range body.Result.Points {
-				ids[i] = append(ids[i], p.ID)
-			}
-		}
-		for _, id := range ids[0] {
-			if slices.Contains(ids[1], id) {
-				found++
+		defer resp.Body.Close()
+		b, _ := io.ReadAll(resp.Body)
+		if resp.StatusCode >= 300 {
+			t.Errorf("%s %s: %d %s", method, path, resp.StatusCode, b)
+		} else if into != nil {
+			if err := json.Unmarshal(b, into); err != nil {
+				t.Error(err)
 			}
 		}
 	}
-	tell("recall@%d %.4f at the default width", k, float64(found)/queries/k)
-}
-
-// pauses loads the node with as many searches and writes as it can take and
-// reads how long the collector stopped it.
-func (f *figureRig) pauses(t *testing.T, n int) {
-	rng := rand.New(rand.NewPCG(5, 5))
-	again := f.requests(min(n, 20_000)) // the same points, at other places
-	before := f.pauseBuckets(t)
-	searches, stop := &latencies{}, make(chan struct{})
-	time.AfterFunc(figureLoad, func() { close(stop) })
-	loop := func(do func()) func() {
-		return func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-					do()
+	each := func(do func(i int)) time.Duration {
+		var next atomic.Int64
+		var wg sync.WaitGroup
+		began := time.Now()
+		for range clients {
+			wg.Go(func() {
+				for i := int(next.Add(1)) - 1; i < len(keys) && !t.Failed(); i = int(next.Add(1)) - 1 {
+					do(i)
 				}
-			}
+			})
 		}
+		wg.Wait()
+		return time.Since(began)
 	}
-	var all sync.WaitGroup
-	for range figureClients {
-		mine := rand.New(rand.NewPCG(rng.Uint64(), 5))
-		all.Go(loop(func() { f.search(query(f.cloud.write(nil, mine), false), time.Now(), searches) }))
-	}
-	var next atomic.Int64
-	all.Go(loop(func() { f.put(t, again[int(next.Add(1))%len(again)]) }))
-	all.Wait()
-	after := f.pauseBuckets(t)
-	bounds := slices.Sorted(func(yield func(float64) bool) {
-		for bound := range after {
-			if !yield(bound) {
-				return
-			}
+	took := each(func(i int) {
+		began := time.Now()
+		var made struct {
+			TenantID string `json:"tenant_id"`
+			Key      string `json:"key"`
 		}
+		ask(s.http, operatorKey, "POST", "/api/v1/tenants", fmt.Sprintf(`{"name":"t%d"}`, i), &made)
+		ask(s.http, operatorKey, "POST", "/api/v1/access-keys", fmt.Sprintf(`{"tenant_id":%q,"permission":"READ_WRITE"}`, made.TenantID), &made)
+		ask(s.qdrant, made.Key, "PUT", "/collections/k", `{"vectors":{"size":4,"distance":"Dot"}}`, nil)
+		keys[i], admitted[i] = made.Key, time.Since(began)
 	})
-	total := after[math.Inf(1)] - before[math.Inf(1)]
-	quantile := func(q float64) string {
-		for _, bound := range bounds {
-			if after[bound]-before[bound] >= q*total {
-				return fmt.Sprintf("at most %.3f ms", bound*1000)
-			}
-		}
-		return "none"
+	slices.Sort(admitted)
+	tell("%d tenants with a key and a collection in %v by %d clients at once; one: p50 %v, p99 %v", len(keys), took.Round(time.Millisecond), clients,
+		admitted[len(admitted)/2].Round(10*time.Microsecond), admitted[len(admitted)*99/100].Round(10*time.Microsecond))
+	tell("memory with %d tenants: %.0f MB", len(keys), s.rss())
+	each(func(i int) {
+		ask(s.qdrant, keys[i], "PUT", "/collections/k/points?wait=true", `{"points":[{"id":1,"vector":[1,2,3,4]}]}`, nil)
+	})
+	for round := range 2 {
+		took = each(func(i int) {
+			ask(s.qdrant, keys[i], "POST", "/collections/k/points/query", `{"query":[1,2,3,4],"limit":1}`, nil)
+		})
+		tell("memory with %d active tenants, round %d of searches (%v): %.0f MB", len(keys), round+1, took.Round(time.Millisecond), s.rss())
 	}
-	tell("%v of full load with %d points, %d replaced: collector's pauses p50 %s, p99 %s, p99.9 %s, %.0f of them; searches: %s",
-		figureLoad, n, int(next.Load())*figureBatch, quantile(0.5), quantile(0.99), quantile(0.999), total, searches.all())
-}
-
-// pauseBuckets is how many pauses were as long as the bound at most.
-func (f *figureRig) pauseBuckets(t *testing.T) map[float64]float64 {
-	a := f.operator().callMain("GET", "/metrics", nil)
-	buckets := map[float64]float64{}
-	for line := range strings.Lines(string(a.body)) {
-		rest, ok := strings.CutPrefix(line, `waggle_gc_pauses_seconds_bucket{le="`)
-		bound, count, cut := strings.Cut(strings.TrimSpace(rest), `"} `)
-		if !ok || !cut {
-			continue
-		}
-		le, err := strconv.ParseFloat(bound, 64) // "+Inf" too
-		n, err2 := strconv.ParseFloat(count, 64)
-		if err != nil || err2 != nil {
-			t.Fatalf("metrics: %q", line)
-		}
-		buckets[le] = n
-	}
-	if len(buckets) == 0 {
-		t.Fatal("no waggle_gc_pauses_seconds among the metrics")
-	}
-	return buckets
-}
-
-// latencies is how long searches took, since the last take and in all.
-type latencies struct {
-	mu     sync.Mutex
-	times  []time.Duration
-	taken  int
-	failed int
-}
-
-func (l *latencies) add(took time.Duration, ok bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !ok {
-		l.failed++
-		return
-	}
-	l.times = append(l.times, took)
-}
-
-func (l *latencies) take() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	some := slices.Clone(l.times[l.taken:])
-	l.taken = len(l.times)
-	return l.spread(some)
-}
-
-func (l *latencies) all() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.spread(slices.Clone(l.times))
-}
-
-func (l *latencies) spread(times []time.Duration) string {
-	if len(times) == 0 {
-		return fmt.Sprintf("none, %d failed", l.failed)
-	}
-	slices.Sort(times)
-	at := func(q float64) time.Duration {
-		return times[min(int(q*float64(len(times))), len(times)-1)].Round(10 * time.Microsecond)
-	}
-	return fmt.Sprintf("p50 %v, p99 %v, worst %v of %d, %d failed", at(0.5), at(0.99), at(1), len(times), l.failed)
-}
-
-// cloud makes vectors around 100 centres in a subspace of 32 dimensions: text
-// embeddings have about as many.
-type cloud struct {
-	axes, centres [][]float32
-}
-
-func newCloud(rng *rand.Rand) *cloud {
-	rows := func(n, dim int) [][]float32 {
-		all := make([][]float32, n)
-		for i := range all {
-			for range dim {
-				all[i] = append(all[i], float32(rng.NormFloat64()))
-			}
-		}
-		return all
-	}
-	return &cloud{axes: rows(32, figureDim), centres: rows(100, 32)}
-}
-
-// write adds a vector to a body, as JSON.
-func (c *cloud) write(b []byte, rng *rand.Rand) []byte {
-	var v [figureDim]float32
-	centre := c.centres[rng.IntN(len(c.centres))]
-	for a, axis := range c.axes {
-		at := centre[a] + 0.5*float32(rng.NormFloat64())
-		for j, x := range axis {
-			v[j] += at * x
-		}
-	}
-	for j, x := range v {
-		b = append(b, "[,"[min(j, 1)])
-		b = strconv.AppendFloat(b, float64(x), 'f', 3, 32)
-	}
-	return append(b, ']')
-}
-
-func query(vector []byte, exact bool) []byte {
-	return fmt.Appendf(nil, `{"limit":10,"query":%s,"params":{"exact":%v}}`, vector, exact)
-}
-
-// requests is upserts of n points, whose ids are spread over all there are.
-func (f *figureRig) requests(n int) [][]byte {
-	rng := rand.New(rand.NewPCG(2, uint64(n)))
-	step := *figurePoints / n
-	out := make([][]byte, n/figureBatch)
-	for i := range out {
-		b := []byte(`{"points":[`)
-		for j := range figureBatch {
-			b = fmt.Appendf(b, `%s{"id":%d,"vector":`, ","[:min(j, 1)], (i*figureBatch+j)*step)
-			b = append(f.cloud.write(b, rng), '}')
-		}
-		out[i] = append(b, `]}`...)
-	}
-	return out
+	m := s.metrics()
+	tell("active collections %.0f, index bytes %.0f", m["waggle_active_collections"], m["waggle_index_bytes"])
 }
