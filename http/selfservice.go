@@ -101,6 +101,9 @@ func ownTenant(tc tenant.Context, named string) error {
 // revokeOwnKey ends any key of the tenant but the one that asks: whoever ends
 // that one by mistake could not go on.
 func (s *Server) revokeOwnKey(r *request, tc tenant.Context) error {
+	if err := somebody(tc); err != nil {
+		return err
+	}
 	k, err := s.keyOf(r, tc)
 	if err != nil {
 		return err
@@ -136,6 +139,15 @@ func (s *Server) rotateOwnKey(r *request, tc tenant.Context) error {
 	return s.answerRotated(r, k.ID)
 }
 
+// somebody refuses changes by a request without a key, where none is needed:
+// what it did would have been done by nobody, and outlast the time without keys.
+func somebody(tc tenant.Context) error {
+	if tc.KeyID == "" && tc.Service == "" {
+		return &collection.Error{Code: collection.PermissionDenied, Message: "keys are made and ended with a key: send an ADMIN key"}
+	}
+	return nil
+}
+
 // grant is what a caller can give away.
 type grant struct {
 	scope   *tenant.Scope
@@ -146,6 +158,9 @@ type grant struct {
 // grantOf returns what tc can give away. Rates are in the key's record alone; a
 // service that acts for the tenant has no key of it, and no narrowing.
 func (s *Server) grantOf(r *request, tc tenant.Context) (grant, error) {
+	if err := somebody(tc); err != nil {
+		return grant{}, err
+	}
 	g := grant{scope: tc.Scope, expires: tc.ExpiresAt}
 	if tc.Service != "" {
 		return g, nil

@@ -194,3 +194,17 @@ func TestCoversBlocks(t *testing.T) {
 		}
 	}
 }
+
+// Where no key is needed, a request without one still makes and ends none.
+func TestNobodyMakesKeys(t *testing.T) {
+	for _, keyless := range []bool{false, true} {
+		e := newEdge(t, func(o *Options) { o.Access.Implicit, o.Access.Keyless = "default", keyless })
+		id := e.send("GET", e.main+"/auth/keys", "", "").is(200, "").json()["access_keys"].([]any)[0].(map[string]any)["key_id"].(string)
+		for _, c := range [][2]string{{"POST", "/auth/keys"}, {"POST", "/auth/keys/" + id + "/rotate"}, {"DELETE", "/auth/keys/" + id}} {
+			e.send(c[0], e.main+c[1], "", `{"permission":"ADMIN"}`, "Content-Type", "application/json").is(403, "send an ADMIN key")
+		}
+		if k := e.send("GET", e.main+"/auth/keys/"+id, "", "").is(200, "").json(); k["revoked_at"] != nil || k["rotated_at"] != nil {
+			t.Errorf("%v", k)
+		}
+	}
+}
