@@ -74,3 +74,35 @@ func TestTailIsExact(t *testing.T) {
 		}
 	}
 }
+
+// Where most of what is near was removed, and not yet swept, a search finds what
+// stayed as well as elsewhere.
+func TestSearchAmongRemoved(t *testing.T) {
+	const n, dim, k, ef, areas = 8000, 24, 10, 48, 10
+	vectors := gaussians(rand.New(rand.NewPCG(3, 4)), n+areas, dim, 10)
+	x := planned(byWalk, dim, index.L2, Options{EfConstruction: 40, M: 6})
+	fill(t, x, vectors[:n])
+	buildAll(x, 1)
+	v := x.View()
+	removed := map[uint32]bool{}
+	for _, query := range vectors[n:] {
+		near, err := v.Search(context.Background(), &index.Query{Vector: query, K: ef, Exact: true}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, h := range near {
+			if i%5 != 0 && !removed[h.Slot] {
+				removed[h.Slot] = true
+				x.Remove(h.Slot)
+			}
+		}
+	}
+	v.Release()
+	x.Publish()
+	if x.leaving.Load() == 0 || x.leaving.Load() >= x.sweepWorth() {
+		t.Fatalf("%d of %d leave", x.leaving.Load(), n)
+	}
+	if recall := recallOf(t, x, vectors[n:], k, ef); recall < 0.93 {
+		t.Errorf("recall %.3f", recall)
+	}
+}

@@ -108,9 +108,13 @@ func (s *search) walkGraph(ctx context.Context, way way, matches int) (done bool
 	if (way == byHops || s.query.Allow != nil && s.rare(from, matches)) && !s.common(from, matches) {
 		return false, nil
 	}
-	// As long as nothing in the graph is removed, what the walk meets is nearly
-	// always in the view: asking once, at the end, will do.
-	careful := s.query.Allow != nil || s.view.index.leaving.Load() > 0
+	// What the walk meets is nearly always in the view: asking once, at the end,
+	// will do, if the walk is wider by what is removed.
+	careful, width := s.query.Allow != nil, s.ef
+	leaving := int(s.view.index.leaving.Load())
+	if !careful && leaving > 0 {
+		width += 1 + min(s.ef, s.ef*leaving/max(s.view.Len(), 1))
+	}
 	for {
 		asked := j
 		if !careful {
@@ -119,14 +123,29 @@ func (s *search) walkGraph(ctx context.Context, way way, matches int) (done bool
 		s.budget = budget(way, s.view.Len(), matches, s.ef)
 		s.patience = patience(s.view.Len(), matches, s.ef)
 		s.hopping = way == byHops
-		if err := s.walk(ctx, 0, s.ef, from, asked); err != nil || s.budget < 0 {
+		if err := s.walk(ctx, 0, width, from, asked); err != nil || s.budget < 0 {
 			return false, err
+		}
+		if !careful && leaving > 0 && s.staying(j) < max(s.k, s.ef*7/8) { // many are removed just here
+			careful, width = true, s.ef
+			continue
 		}
 		if s.rescore(); len(s.hits) == s.k || careful {
 			return len(s.hits) == s.k, nil
 		}
 		careful = true
 	}
+}
+
+// staying is how many that the walk found are in the view.
+func (s *search) staying(j *judge) int {
+	n := 0
+	for _, c := range s.pool.items {
+		if j.accepts(c.slot()) {
+			n++
+		}
+	}
+	return n
 }
 
 // rare reports whether none of a vertex's neighbours matches, although several
