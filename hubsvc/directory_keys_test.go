@@ -81,7 +81,14 @@ func TestRotation(t *testing.T) {
 		t.Error(err)
 	}
 
-	// Without grace the old key is off when the call returns, here and in a loaded directory.
+	// Without grace the old key is off when the call returns, here, in a loaded
+	// directory, and in one that gets an image after it was away.
+	b := mustCreate(t, hub, tenant.PlanFree)
+	_, gone := mustKey(t, hub, b.ID, tenant.Admin)
+	away := NewDirectory(hub.hasher, hub.now)
+	if err := away.Load(g.tx); err != nil {
+		t.Fatal(err)
+	}
 	_, third, _, err := hub.RotateKey(ctx, next.ID, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -90,10 +97,22 @@ func TestRotation(t *testing.T) {
 	if err := loaded.Load(g.tx); err != nil {
 		t.Fatal(err)
 	}
-	if err := hub.Reload(g.tx); err != nil { // as after an image
+	if _, err := away.Validate(nextPlain); err != nil {
 		t.Fatal(err)
 	}
-	for _, d := range []*Directory{hub.Directory, loaded} {
+	if _, err := hub.DeleteTenant(ctx, b.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := hub.TenantPurged(ctx, b.ID, Erased{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := away.Reload(g.tx); err != nil {
+		t.Fatal(err)
+	}
+	_, err = away.Validate(gone)
+	wantCode(t, err, CodeAuthInvalidKey)
+	wantSameDirectory(t, hub.Directory, away)
+	for _, d := range []*Directory{hub.Directory, loaded, away} {
 		_, err = d.Validate(nextPlain)
 		wantCode(t, err, CodeAuthInvalidKey)
 		if _, err := d.Validate(third); err != nil {

@@ -325,7 +325,7 @@ func opOf(rt *rapid.T, now int64) Op {
 		Prefix: "hh_live_abcd",
 	}
 	n := rapid.Int64Range(0, 2).Draw(rt, "n")
-	switch rapid.IntRange(0, 10).Draw(rt, "op") {
+	switch rapid.IntRange(0, 12).Draw(rt, "op") {
 	case 0:
 		return &CreateTenant{ID: id, Name: "n", Plan: plan}
 	case 1:

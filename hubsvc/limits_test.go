@@ -266,6 +266,9 @@ func TestCollectionRecords(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := hub.RecordCollection(ctx, created); err != nil { // once more, late
+		t.Fatal(err)
+	}
 	got, err := hub.CollectionRecord(ctx, a.ID, 7)
 	if err != nil || got != deleted {
 		t.Errorf("%+v, %v", got, err)

@@ -2,6 +2,7 @@ package hubsvc
 
 import (
 	"context"
+	"crypto/ecdsa"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -429,8 +430,9 @@ func TestErasureCertificate(t *testing.T) {
 	_, err = VerifyErasure(c, otherCA)
 	wantCode(t, err, CodeFailedPrecondition)
 	// What the authority signed to make a certificate is no certificate of erasure.
-	_, err = VerifyErasure(Certificate{Document: string(ca.RawTBSCertificate), Signature: ca.Signature}, ca)
-	wantCode(t, err, CodeFailedPrecondition)
+	if ecdsa.VerifyASN1(ca.PublicKey.(*ecdsa.PublicKey), erasureDigest(ca.RawTBSCertificate), ca.Signature) {
+		t.Error("it is")
+	}
 	for key := range g.tx.state {
 		if key[0] == tagKey && strings.Contains(string(g.tx.state[key]), string(a.ID)) {
 			t.Error("a key of the tenant is left")
