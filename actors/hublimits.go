@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/hivehub/waggle/collection"
 	"github.com/hivehub/waggle/hubsvc"
@@ -16,6 +17,7 @@ import (
 type HubLimits struct {
 	keys   *hubsvc.Directory
 	system atomic.Pointer[Replica]
+	lost   atomic.Int64 // Unix nanoseconds since when nobody leads the hub, as far as anybody asked; 0: somebody does
 
 	mu struct {
 		sync.Mutex
@@ -102,14 +104,20 @@ func (h *HubLimits) Changed(ctx context.Context, after uint64) (LimitChanges, er
 	return c, nil
 }
 
-var errHubWithoutLeader = errors.New("the system group has no leader that this node knows")
+var errHubWithoutLeader = errors.New("the system group has had no leader that this node knows for a minute")
 
-// Limits returns the limits of the tenant's plan. While nobody is known to
-// lead the hub it fails, so that what is known grows old and is no longer good
-// in the end.
+// leaderless is how long the directory is taken for the truth while nobody is
+// known to lead the hub: much longer than a fail-over takes.
+const leaderless = time.Minute
+
+// Limits returns the limits of the tenant's plan. When nobody has been known to
+// lead the hub for long it fails, so that what is known grows old and is no
+// longer good in the end.
 func (h *HubLimits) Limits(_ context.Context, id tenant.ID) (tenant.Limits, error) {
 	if r := h.system.Load(); r != nil {
-		if leader, _ := r.Leader(); leader == 0 {
+		if leader, _ := r.Leader(); leader != 0 {
+			h.lost.Store(0)
+		} else if now := time.Now().UnixNano(); !h.lost.CompareAndSwap(0, now) && now-h.lost.Load() > int64(leaderless) {
 			return tenant.Limits{}, errHubWithoutLeader
 		}
 	}

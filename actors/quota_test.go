@@ -293,8 +293,16 @@ func TestHubLimitsWithoutALeader(t *testing.T) {
 			t.Fatal(err)
 		}
 		limits.Follow(c.Node(2).Partition(0)) // a group without a replica here, so without a leader
+		if _, err := limits.Limits(t.Context(), "a"); err != nil {
+			t.Fatalf("in a fail-over: %v", err)
+		}
+		time.Sleep(2 * time.Minute) //nolint:forbidigo // fake time
 		if l, err := limits.Limits(t.Context(), "a"); err == nil {
-			t.Fatalf("limits %+v without a leader", l)
+			t.Fatalf("limits %+v without a leader for minutes", l)
+		}
+		limits.Follow(c.Node(1).SystemReplica())
+		if _, err := limits.Limits(t.Context(), "a"); err != nil {
+			t.Fatalf("with a leader again: %v", err)
 		}
 	})
 }

@@ -40,7 +40,7 @@ func (a *applier) createCollection(op CreateCollection) (Answer, error) {
 	if err := a.tx.Put(BucketCounters, collectionKey(rowCollection, id), none); err != nil {
 		return Answer{}, err
 	}
-	record := CollectionRecord{Tenant: a.cmd.Tenant, Collection: id, Name: op.Name, Created: a.clock.time}
+	record := Notice{Tenant: a.cmd.Tenant, Collection: id, Name: op.Name, Created: a.clock.time}
 	return Answer{Collection: id}, a.tell(record)
 }
 
@@ -49,53 +49,41 @@ func (a *applier) deleteCollection(op DeleteCollection) (Answer, error) {
 	if err != nil || !existed {
 		return Answer{}, err
 	}
-	if _, _, err := a.dropCollection(op.Name); err != nil {
+	if err := a.dropCollection(info); err != nil {
 		return Answer{}, err
 	}
-	return Answer{Collection: info.ID, Existed: true}, a.tell(CollectionRecord{
+	return Answer{Collection: info.ID, Existed: true}, a.tell(Notice{
 		Tenant: a.cmd.Tenant, Collection: info.ID, Name: op.Name, Created: info.Config.CreatedAt, Deleted: max(a.clock.time, 1), // 0 means there
 	})
 }
 
 // dropCollection takes a collection and its counters away at once, and leaves
 // its points to Purge.
-func (a *applier) dropCollection(name string) (id uint64, existed bool, err error) {
-	nameKey := tenantKey(rowName, a.cmd.Tenant, name)
-	v, err := a.tx.Get(BucketCatalog, nameKey)
-	if v == nil || err != nil {
-		return 0, false, err
-	}
-	if id, err = decodeNameRow(v); err != nil {
-		return 0, false, err
-	}
-	c, err := readCounters(a.tx, id)
-	if err != nil {
-		return 0, false, err
-	}
+func (a *applier) dropCollection(info Info) error {
 	a.usage.Collections--
-	a.usage.Points -= c.points
-	a.usage.Bytes -= c.bytes
-	if err := a.tx.Delete(BucketCatalog, nameKey); err != nil {
-		return 0, false, err
+	a.usage.Points -= info.Points
+	a.usage.Bytes -= info.Bytes
+	if err := a.tx.Delete(BucketCatalog, tenantKey(rowName, a.cmd.Tenant, info.Name)); err != nil {
+		return err
 	}
-	if err := a.tx.Delete(BucketCatalog, collectionKey(rowDescriptor, id)); err != nil {
-		return 0, false, err
+	if err := a.tx.Delete(BucketCatalog, collectionKey(rowDescriptor, info.ID)); err != nil {
+		return err
 	}
-	if err := a.tx.Delete(BucketCounters, collectionKey(rowCollection, id)); err != nil {
-		return 0, false, err
+	if err := a.tx.Delete(BucketCounters, collectionKey(rowCollection, info.ID)); err != nil {
+		return err
 	}
-	if err := a.dropAliases(id); err != nil {
-		return 0, false, err
+	if err := a.dropAliases(info.ID); err != nil {
+		return err
 	}
-	if err := a.dropFields(id); err != nil {
-		return 0, false, err
+	if err := a.dropFields(info.ID); err != nil {
+		return err
 	}
-	a.events = append(a.events, Event{Collection: id, Kind: EventDrop})
-	if c.points == 0 {
-		return id, true, nil
+	a.events = append(a.events, Event{Collection: info.ID, Kind: EventDrop})
+	if info.Points == 0 {
+		return nil
 	}
-	trash := trashRow{tenant: a.cmd.Tenant, bucket: BucketPoints, from: pointKey(nil, id, 0)}
-	return id, true, a.tx.Put(BucketCatalog, collectionKey(rowTrash, id), trash.encode())
+	trash := trashRow{tenant: a.cmd.Tenant, bucket: BucketPoints, from: pointKey(nil, info.ID, 0)}
+	return a.tx.Put(BucketCatalog, collectionKey(rowTrash, info.ID), trash.encode())
 }
 
 // dropTenant removes some of what the tenant has: collections first, which are
@@ -110,7 +98,11 @@ func (a *applier) dropTenant(op DropTenant) (Answer, error) {
 		return Answer{}, err
 	}
 	for _, name := range names {
-		if _, _, err := a.dropCollection(name); err != nil {
+		info, _, err := LookupCollection(a.tx, a.cmd.Tenant, name)
+		if err == nil {
+			err = a.dropCollection(info)
+		}
+		if err != nil {
 			return Answer{}, err
 		}
 	}

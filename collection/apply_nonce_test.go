@@ -117,7 +117,7 @@ func TestOutboxIsTheHistory(t *testing.T) {
 	s.do(t, command(0, DeleteCollection{Name: "none"}).at(12))
 	s.do(t, command(0, DeleteCollection{Name: "x"}).at(20))
 	y := s.do(t, command(0, CreateCollection{Name: "x", Config: testConfig()}).at(30)).Collection
-	want := []CollectionRecord{{alice, x, "x", 10, 0}, {alice, x, "x", 10, 20}, {alice, y, "x", 30, 0}}
+	want := []Notice{{alice, x, "x", 10, 0}, {alice, x, "x", 10, 20}, {alice, y, "x", 30, 0}}
 	got, last, err := Outbox(s, 10)
 	if diff := cmp.Diff(want, got); diff != "" || last != 3 || err != nil {
 		t.Fatal(diff, last, err)
@@ -138,7 +138,7 @@ func TestOutboxIsTheHistory(t *testing.T) {
 		t.Fatal(got)
 	}
 	s.do(t, command(0, DeleteCollection{Name: "x"}).at(40))
-	if got, last, _ := Outbox(s, 10); len(got) != 1 || last != 4 || got[0] != (CollectionRecord{alice, y, "x", 30, 40}) {
+	if got, last, _ := Outbox(s, 10); len(got) != 1 || last != 4 || got[0] != (Notice{alice, y, "x", 30, 40}) {
 		t.Fatal(got, last)
 	}
 }

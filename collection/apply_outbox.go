@@ -14,10 +14,10 @@ const (
 	outboxRowsMax = 100_000
 )
 
-// CollectionRecord is what the hub is told of a collection: that it was made,
+// Notice is what the hub is told of a collection: that it was made,
 // and later that it was deleted. Each is complete, so that the hub needs the
 // last one only, and may get any of them again.
-type CollectionRecord struct {
+type Notice struct {
 	Tenant     tenant.ID
 	Collection uint64
 	Name       string
@@ -25,20 +25,20 @@ type CollectionRecord struct {
 	Deleted    int64 // 0: it is there
 }
 
-func (c CollectionRecord) encode() []byte {
+func (c Notice) encode() []byte {
 	v := appendBytes(appendTenant([]byte{rowVersion}, c.Tenant), c.Name)
 	v = binary.LittleEndian.AppendUint64(v, c.Collection)
 	v = binary.LittleEndian.AppendUint64(v, uint64(c.Created))
 	return binary.LittleEndian.AppendUint64(v, uint64(c.Deleted))
 }
 
-func decodeCollectionRecord(b []byte) (CollectionRecord, error) {
+func decodeNotice(b []byte) (Notice, error) {
 	d := decoder{b: b}
 	version := d.u8()
-	c := CollectionRecord{Tenant: tenant.ID(d.take(int(d.u8()))), Name: string(d.take(d.u32()))}
+	c := Notice{Tenant: tenant.ID(d.take(int(d.u8()))), Name: string(d.take(d.u32()))}
 	c.Collection, c.Created, c.Deleted = d.u64(), int64(d.u64()), int64(d.u64())
 	if !d.done() || version != rowVersion {
-		return CollectionRecord{}, corrupt("outbox", b)
+		return Notice{}, corrupt("outbox", b)
 	}
 	return c, nil
 }
@@ -68,7 +68,7 @@ func (a *applier) storeOutboxSum(s outboxSum) error {
 }
 
 // tell puts a record into the outbox, in the entry that makes it true.
-func (a *applier) tell(c CollectionRecord) error {
+func (a *applier) tell(c Notice) error {
 	s, err := readOutboxSum(a.tx)
 	if err != nil {
 		return err
@@ -87,7 +87,7 @@ func (a *applier) tell(c CollectionRecord) error {
 // outboxDone removes what the hub has.
 func (a *applier) outboxDone(op OutboxDone) (Answer, error) {
 	var keys []uint64
-	err := scanOutbox(a.tx, func(sequence uint64, _ CollectionRecord) bool {
+	err := scanOutbox(a.tx, func(sequence uint64, _ Notice) bool {
 		if sequence > op.Upto || len(keys) == outboxMost {
 			return false
 		}
@@ -106,7 +106,7 @@ func (a *applier) outboxOf(t tenant.ID, most int) ([]uint64, error) {
 	if most == 0 {
 		return nil, nil
 	}
-	err := scanOutbox(a.tx, func(sequence uint64, c CollectionRecord) bool {
+	err := scanOutbox(a.tx, func(sequence uint64, c Notice) bool {
 		if c.Tenant == t {
 			keys = append(keys, sequence)
 		}
@@ -134,7 +134,7 @@ func (a *applier) takeOut(keys []uint64) error {
 
 // scanOutbox calls fn for what waits in the outbox, oldest first, until fn
 // returns false.
-func scanOutbox(r Reader, fn func(sequence uint64, c CollectionRecord) bool) error {
+func scanOutbox(r Reader, fn func(sequence uint64, c Notice) bool) error {
 	var broken error
 	err := r.Scan(BucketCatalog, []byte{rowOutbox}, []byte{rowOutbox + 1}, func(key, value []byte) bool {
 		sequence, err := collectionOf(key)
@@ -142,7 +142,7 @@ func scanOutbox(r Reader, fn func(sequence uint64, c CollectionRecord) bool) err
 			broken = err
 			return false
 		}
-		c, err := decodeCollectionRecord(value)
+		c, err := decodeNotice(value)
 		if err != nil {
 			broken = err
 			return false

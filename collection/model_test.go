@@ -29,7 +29,7 @@ type model struct {
 
 type modelRecord struct {
 	Sequence uint64
-	CollectionRecord
+	Notice
 }
 
 type modelCollection struct {
@@ -145,12 +145,12 @@ func (m *model) perform(c Command) (Answer, string) {
 		id := m.next
 		m.next++
 		m.live[id] = &modelCollection{tenant: c.Tenant, name: op.Name, created: m.time, points: map[PointID]modelPoint{}}
-		m.tell(CollectionRecord{c.Tenant, id, op.Name, m.time, 0})
+		m.tell(Notice{c.Tenant, id, op.Name, m.time, 0})
 		return Answer{Collection: id}, ""
 	case DeleteCollection:
 		id := m.find(c.Tenant, op.Name)
 		if id != 0 {
-			m.tell(CollectionRecord{c.Tenant, id, op.Name, m.live[id].created, max(m.time, 1)})
+			m.tell(Notice{c.Tenant, id, op.Name, m.live[id].created, max(m.time, 1)})
 		}
 		delete(m.live, id)
 		return Answer{Collection: id, Existed: id != 0}, ""
@@ -169,7 +169,7 @@ func (m *model) perform(c Command) (Answer, string) {
 	return Answer{}, "not_found "
 }
 
-func (m *model) tell(c CollectionRecord) {
+func (m *model) tell(c Notice) {
 	m.told++
 	m.outbox = append(m.outbox, modelRecord{m.told, c})
 }
@@ -480,7 +480,7 @@ func foldEvents(t *rapid.T, live map[uint64]map[uint64]PointID, events []Event, 
 // compare holds the store, and the fold of its events, against the model.
 func compare(t *rapid.T, s *memStore, m *model, live map[uint64]map[uint64]PointID) {
 	var outbox []modelRecord
-	if err := scanOutbox(s, func(sequence uint64, c CollectionRecord) bool {
+	if err := scanOutbox(s, func(sequence uint64, c Notice) bool {
 		outbox = append(outbox, modelRecord{sequence, c})
 		return true
 	}); err != nil {

@@ -228,8 +228,8 @@ func decodeTrash(b []byte) (trashRow, error) {
 
 // Outbox returns the oldest records that the hub has to be told, up to most of
 // them, and the sequence number of the last.
-func Outbox(r Reader, most int) (records []CollectionRecord, last uint64, err error) {
-	err = scanOutbox(r, func(sequence uint64, c CollectionRecord) bool {
+func Outbox(r Reader, most int) (records []Notice, last uint64, err error) {
+	err = scanOutbox(r, func(sequence uint64, c Notice) bool {
 		records, last = append(records, c), sequence
 		return len(records) < most
 	})

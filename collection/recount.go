@@ -349,7 +349,7 @@ func (v *verifier) outbox() error {
 		return err
 	}
 	rows, last := uint64(0), uint64(0)
-	err = scanOutbox(v.r, func(sequence uint64, _ CollectionRecord) bool {
+	err = scanOutbox(v.r, func(sequence uint64, _ Notice) bool {
 		rows, last = rows+1, sequence
 		return true
 	})

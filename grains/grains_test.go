@@ -254,6 +254,14 @@ func TestSlowHub(t *testing.T) {
 		if _, err := k.nearest(t.Context(), "c", 0, 1, nil); err != nil {
 			t.Fatalf("a read asks for no limits: %v", err)
 		}
+		// What goes needs no limits, what grows needs them.
+		gone := collection.Write{Delete: &collection.Selection{IDs: []collection.PointID{collection.NumID(1)}}}
+		if a, err := k.client.Write(t.Context(), k.tenant, "c", gone, collection.WriteOptions{Wait: true}); a.Affected != 1 || err != nil {
+			t.Fatalf("a deletion without limits: %+v, %v", a, err)
+		}
+		grown := collection.Write{SetPayload: &collection.PayloadChange{Payload: collection.Payload{"a": "b"}, Selection: *gone.Delete}}
+		_, err := k.client.Write(t.Context(), k.tenant, "c", grown, collection.WriteOptions{Wait: true})
+		wantCode(t, err, collection.Unavailable)
 		release()
 		if err := k.upsert(t.Context(), "c", point(2)); err != nil {
 			t.Fatalf("after the hub is back: %v", err)
