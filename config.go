@@ -73,7 +73,7 @@ func (secretText) String() string { return "(secret)" }
 func (secretText) GoString() string { return "(secret)" }
 
 // MarshalText implements encoding.TextMarshaler, for JSON and slog.
-func (secretText) MarshalText() ([]byte, error) { return []byte("(secret)"), nil }
+func (secretText) MarshalText() ([]byte, error) { return []byte("(secret)"), nil } //nolint:unparam // the interface's
 
 // The words of hub.tenant_isolation.
 const (

@@ -1,6 +1,7 @@
 package httpedge
 
 import (
+	"errors"
 	"strings"
 	"time"
 
@@ -99,7 +100,7 @@ func (r *request) authenticate() (tenant.Context, error) {
 	}
 	key, err := r.credential()
 	if err != nil {
-		if err == error(errNoKey) && door.Implicit != "" {
+		if errors.Is(err, errNoKey) && door.Implicit != "" {
 			return r.implicit()
 		}
 		return tenant.Context{}, err

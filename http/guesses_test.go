@@ -18,6 +18,9 @@ func address(t *testing.T, s string) netip.Addr {
 	return a
 }
 
+// pass lets time go by in a synctest bubble.
+func pass(d time.Duration) { time.Sleep(d) } //nolint:forbidigo // the clock of the bubble
+
 func testGuesses() *guesses {
 	l := DefaultLimits()
 	return newGuesses(&l)
@@ -43,12 +46,12 @@ func TestGuessesBlock(t *testing.T) {
 		if w := g.failed(b); w != 0 {
 			t.Fatalf("another address waits %v", w)
 		}
-		time.Sleep(299 * time.Second)
+		pass(299 * time.Second)
 		if w := g.failed(a); w != time.Second {
 			t.Errorf("a second before the end: %v", w)
 		}
 		// A block is not made longer by those who go on, and ends on the second.
-		time.Sleep(time.Second)
+		pass(time.Second)
 		if w := g.fail(a, 5); w != 0 {
 			t.Errorf("after the end: %v", w)
 		}
@@ -63,13 +66,13 @@ func TestGuessesSlidingWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, a := testGuesses(), address(t, "192.0.2.7")
 		g.fail(a, 1)
-		time.Sleep(59 * time.Second)
+		pass(59 * time.Second)
 		g.fail(a, 3)
-		time.Sleep(time.Second) // the first is 60 s old
+		pass(time.Second) // the first is 60 s old
 		if g.fail(a, 1); g.mu.known[a].in != &g.mu.trying {
 			t.Fatal("four within 60 seconds block")
 		}
-		time.Sleep(58 * time.Second)
+		pass(58 * time.Second)
 		if g.fail(a, 1); g.mu.known[a].in != &g.mu.blocked {
 			t.Fatal("five within 60 seconds do not block")
 		}
@@ -79,9 +82,9 @@ func TestGuessesSlidingWindow(t *testing.T) {
 			if w := g.failed(b); w != 0 {
 				t.Fatalf("one key in 15 seconds: wait %v", w)
 			}
-			time.Sleep(15 * time.Second)
+			pass(15 * time.Second)
 		}
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		g.failed(b)
 		if n := len(g.mu.known); n != 1 {
 			t.Errorf("%d sources remembered after an hour, want that of now", n)
@@ -126,7 +129,7 @@ func TestGuessesAreBounded(t *testing.T) {
 			return netip.AddrFrom16(b)
 		}
 		g.fail(source(0), 5) // blocked, for longer than the next ones are remembered
-		time.Sleep(time.Second)
+		pass(time.Second)
 		for i := 1; i <= 3*guessersMax; i++ {
 			g.failed(source(i))
 		}
@@ -149,14 +152,14 @@ func TestGuessesAreBounded(t *testing.T) {
 		t.Logf("%d sources: %.1f MB", len(g.mu.known), float64(after.HeapAlloc-before.HeapAlloc)/(1<<20))
 
 		// Full of blocks: the oldest makes room, and new sources still count.
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		for i := range guessersMax + 10 {
 			g.fail(source(i), 5)
 		}
 		if w := g.failed(source(guessersMax + 9)); w == 0 || len(g.mu.known) != guessersMax {
 			t.Errorf("the last of too many blocks: %v, %d known", w, len(g.mu.known))
 		}
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		g.failed(source(0))
 		if n := len(g.mu.known); n != 1 || g.mu.trying.first != g.mu.trying.last || g.mu.blocked.first != nil {
 			t.Errorf("%d known after an hour", n)

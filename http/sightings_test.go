@@ -70,12 +70,12 @@ func TestSightings(t *testing.T) {
 		good("k2", a)
 		for range 4 {
 			s.refusal(sight{from: a, prefix: "hh_live_abcd", reason: "AUTH_INVALID_KEY"})
-			time.Sleep(time.Second)
+			pass(time.Second)
 		}
 		if rows := l.rows(); rows != nil {
 			t.Errorf("written before their time: %+v", rows)
 		}
-		time.Sleep(sightingsFlush + time.Second)
+		pass(sightingsFlush + time.Second)
 		rows := l.rows()
 		var texts []string
 		for _, r := range rows {
@@ -86,15 +86,15 @@ func TestSightings(t *testing.T) {
 		if !slices.Equal(texts, want) {
 			t.Errorf("got %q\nwant %q", texts, want)
 		}
-		time.Sleep(10 * time.Minute)
+		pass(10 * time.Minute)
 		good("k1", a)
-		time.Sleep(sightingsFlush + time.Second)
+		pass(sightingsFlush + time.Second)
 		if rows := l.rows(); rows != nil {
 			t.Errorf("a second time in an hour: %+v", rows)
 		}
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		good("k1", a)
-		time.Sleep(sightingsFlush + time.Second)
+		pass(sightingsFlush + time.Second)
 		if rows := l.rows(); len(rows) != 1 {
 			t.Errorf("in the next hour: %+v", rows)
 		}
@@ -112,7 +112,7 @@ func TestSightingsWait(t *testing.T) {
 				s.refusal(sight{from: a, prefix: fmt.Sprintf("hh_live_%04d", i), reason: "AUTH_INVALID_KEY"})
 			}
 			good(fmt.Sprint(i), a)
-			time.Sleep(100 * time.Millisecond)
+			pass(100 * time.Millisecond)
 		}
 		if n := len(s.mu.successes) + len(s.mu.refusals) + len(s.mu.beyond); n > 2*(refusalsOnce+successesOnce) {
 			t.Errorf("%d rows wait", n)
@@ -120,9 +120,9 @@ func TestSightingsWait(t *testing.T) {
 		l.fail(nil)
 		for i := range 2000 { // every key comes again
 			good(fmt.Sprint(i%1000), a)
-			time.Sleep(100 * time.Millisecond)
+			pass(100 * time.Millisecond)
 		}
-		time.Sleep(3 * sightingsFlush)
+		pass(3 * sightingsFlush)
 		refused, keys := 0, map[tenant.KeyID]int{}
 		for _, batch := range l.batches {
 			if len(batch) > hubsvc.AuthSeenMax {
@@ -157,7 +157,7 @@ func TestSightingsOfAFlood(t *testing.T) {
 		for i := range 100_000 {
 			s.refusal(sight{from: netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), reason: "AUTH_INVALID_KEY"})
 		}
-		time.Sleep(sightingsFlush + time.Second)
+		pass(sightingsFlush + time.Second)
 		rows, sum := l.rows(), 0
 		for _, r := range rows {
 			sum += int(r.Count)
