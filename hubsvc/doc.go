@@ -2,7 +2,10 @@
 //
 // The embedded hub is the state machine of the system group (Machine), so it
 // is replicated and as durable as the points are. It owns the cluster's
-// birth record, plans, tenants and keys; and what the cluster is: members,
+// birth record, plans, tenants and keys, the audit log, the events that other
+// caches live by, the nonces of signed commands, records of the tenants'
+// collections, and certificates of what was erased; each table has a bound, and
+// each entry does bounded work. It also owns what the cluster is: members,
 // one-time join tokens, the desired placement of every group's replicas, and
 // the certificate authority. A node in front of it keeps a Directory, the part
 // of that state that every request needs, in memory; its Topology is the

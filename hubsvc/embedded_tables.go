@@ -163,7 +163,8 @@ func (p *auditPage) read(r Reader) error {
 
 // trimmed puts a row in place of those that have gone from the range.
 func (p *auditPage) trimmed(r Reader) error {
-	gone, until := uint64(0), int64(0)
+	var gone uint64
+	var until int64
 	if p.query.Tenant == "" {
 		l, err := ledgerOf(r)
 		if err != nil {

@@ -125,8 +125,19 @@ func (g *group) Propose(_ context.Context, data []byte) (any, error) {
 	return answer, err
 }
 
-func (g *group) ReadBarrier(context.Context) error { g.barriers++; return g.err }
-func (g *group) View() (View, error)               { return g.tx, nil }
+func (g *group) ReadBarrier(context.Context) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.barriers++
+	return g.err
+}
+
+// View returns what is committed: end never changes a state, it makes another.
+func (g *group) View() (View, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return &memTxn{work: g.tx.state, index: g.tx.index, fail: g.tx.fail}, nil
+}
 
 var (
 	testSecret = []byte("a secret of a test")
