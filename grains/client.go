@@ -123,7 +123,7 @@ func (c *Client) replicaOf(id tenant.ID) *actors.Replica {
 func (c *Client) load(self *actor.PID, h *handle, info collection.Info) {
 	c.wg.Go(func() {
 		defer c.directory.release(h)
-		live, m := newLiveIndex(info, c.builders.offer), &loaded{}
+		live, m := newLiveIndex(info, c.files.dir, c.builders.offer), &loaded{}
 		select {
 		case c.loads <- struct{}{}:
 			m.err = c.guardedLoad(live, h.replica)

@@ -1,10 +1,13 @@
 package grains
 
 import (
+	"errors"
 	"math"
 
 	"github.com/hivehub/waggle/collection"
+	"github.com/hivehub/waggle/index"
 	"github.com/hivehub/waggle/index/hnsw"
+	"github.com/hivehub/waggle/index/scratch"
 )
 
 // exactBytesMax is how much a collection's vectors may take before a graph is
@@ -34,6 +37,28 @@ func graphOptions(c collection.Config) hnsw.Options {
 		o.EfConstruction = int(min(ef, efConstructionMax))
 	}
 	return o
+}
+
+// placedOptions are graphOptions for an index on this node: of a collection
+// whose vectors were asked to be on disk they are in scratch space in the
+// directory, if there is one.
+func placedOptions(c collection.Config, dir string) hnsw.Options {
+	o := graphOptions(c)
+	if on := c.Vector().OnDisk; on != nil && *on && dir != "" {
+		o.Scratch = func() (index.Scratch, error) { return scratch.Open(dir) }
+	}
+	return o
+}
+
+// indexError is the caller's error for one of the index.
+func indexError(err error) error {
+	switch {
+	case errors.Is(err, index.ErrRead):
+		return &collection.Error{Code: collection.DataLoss, Message: "vectors of the collection cannot be read from this node's disk", Err: err}
+	case errors.Is(err, index.ErrWrite):
+		return &collection.Error{Code: collection.Unavailable, Message: "vectors of the collection cannot be written to this node's disk; retry", Err: err}
+	}
+	return err
 }
 
 // describe says how far the graph is.

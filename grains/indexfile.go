@@ -66,6 +66,7 @@ func (k fileKey) header(length int64) []byte {
 // the directory changes only while it is held.
 type indexFiles struct {
 	disk disk.Disk
+	dir  string // for scratch space beside them, "" where there is none
 	log  *slog.Logger
 
 	mu    sync.Mutex

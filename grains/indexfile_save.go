@@ -9,6 +9,7 @@ import (
 	"github.com/hivehub/waggle/actors"
 	"github.com/hivehub/waggle/collection"
 	"github.com/hivehub/waggle/index/hnsw"
+	"github.com/hivehub/waggle/index/scratch"
 	"github.com/hivehub/waggle/persistence/disk"
 )
 
@@ -53,7 +54,12 @@ func (c *Client) newIndexFiles(dir string) *indexFiles {
 		c.log.Warn("graphs are not kept in files", "dir", dir, "err", err)
 		return openIndexFiles(nil, c.log)
 	}
-	return openIndexFiles(d, c.log)
+	f := openIndexFiles(d, c.log)
+	if err := scratch.Clean(dir); err != nil {
+		c.log.Warn("what a crash left cannot be removed", "dir", dir, "err", err)
+	}
+	f.dir = dir
+	return f
 }
 
 // save writes the graph of a live index to its file, as well as it can: without
@@ -145,7 +151,7 @@ func (l *liveIndex) begin(files *indexFiles, k fileKey) (add addFunc, done func(
 	v := l.info.Config.Vector()
 	var loading *hnsw.Loading
 	ok := files.load(k, func(r io.Reader) (err error) {
-		loading, err = hnsw.Read(r, v.Size, v.Distance.Metric(), graphOptions(l.info.Config))
+		loading, err = hnsw.Read(r, v.Size, v.Distance.Metric(), placedOptions(l.info.Config, files.dir))
 		return err
 	})
 	if !ok {

@@ -55,13 +55,14 @@ type row struct {
 	payload []byte // msgpack
 }
 
-// newLiveIndex returns an empty index, to be loaded. changed is called when
-// there may be work for the builders.
-func newLiveIndex(info collection.Info, changed func(*liveIndex)) *liveIndex {
+// newLiveIndex returns an empty index, to be loaded. Vectors that are to be on
+// disk are in scratch space in the directory. changed is called when there may
+// be work for the builders.
+func newLiveIndex(info collection.Info, dir string, changed func(*liveIndex)) *liveIndex {
 	v := info.Config.Vector()
 	l := &liveIndex{
 		info: info, loading: true, slots: make(map[uint64]uint32, min(info.Points, slotsHint)), changed: changed,
-		index: hnsw.New(v.Size, v.Distance.Metric(), graphOptions(info.Config)),
+		index: hnsw.New(v.Size, v.Distance.Metric(), placedOptions(info.Config, dir)),
 	}
 	l.rows.Store(&[]*rowChunk{})
 	return l
@@ -165,7 +166,7 @@ func (l *liveIndex) insert(version uint64, rec collection.Record, add addFunc) e
 	}
 	slot, err := add(version, vector)
 	if err != nil {
-		return err
+		return indexError(err)
 	}
 	l.slots[version] = slot
 	payload := append([]byte(nil), rec.PayloadBytes()...)

@@ -18,7 +18,7 @@ import (
 func liveOf(dim int) *liveIndex {
 	l := newLiveIndex(collection.Info{
 		Name: "c", Config: collection.Config{Vectors: []collection.VectorParams{{Size: dim, Distance: collection.Euclid}}},
-	}, func(*liveIndex) {})
+	}, "", func(*liveIndex) {})
 	l.index = hnsw.New(dim, index.L2, hnsw.Options{EfSearch: efSearchDefault})
 	l.loading = false
 	return l

@@ -2,6 +2,7 @@ package grains
 
 import (
 	"context"
+	"slices"
 
 	"github.com/hivehub/waggle/collection"
 	"github.com/hivehub/waggle/index"
@@ -25,7 +26,7 @@ func (l *liveIndex) search(ctx context.Context, q *collection.Query, vector []fl
 		Vector: vector, K: l.wanted(q, view), Ef: q.Params.Ef, Exact: q.Params.Exact, Allow: selected.Slots,
 	}, nil)
 	if err != nil {
-		return nil, err
+		return nil, indexError(err)
 	}
 	return l.hits(q, view, found)
 }
@@ -78,7 +79,11 @@ func (l *liveIndex) hits(q *collection.Query, view index.View, found []index.Hit
 			return nil, err
 		}
 		if q.WithVector.Wants("") {
-			hit.Vector = append([]float32(nil), view.Vector(f.Slot)...)
+			vector, err := view.Vector(f.Slot)
+			if err != nil {
+				return nil, indexError(err)
+			}
+			hit.Vector = slices.Clone(vector)
 		}
 		out = append(out, hit)
 	}

@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io"
 )
 
 // Metric says how two vectors are compared.
@@ -28,7 +29,24 @@ var (
 	ErrDimension = errors.New("index: wrong dimension")
 	// ErrFull is returned by Add when every slot is taken.
 	ErrFull = errors.New("index: no slot left")
+	// ErrRead is returned by a search whose vectors are in scratch space, and
+	// cannot be read from there.
+	ErrRead = errors.New("index: vectors cannot be read")
+	// ErrWrite is returned by Add when the scratch space does not take the vector.
+	ErrWrite = errors.New("index: vectors cannot be written")
 )
+
+// Scratch is where an index keeps what it wants out of memory: a file without
+// a name, of use to nobody when the index is gone, which closes it. Reads may
+// come beside each other and beside writes elsewhere in it.
+type Scratch interface {
+	io.ReaderAt
+	io.WriterAt
+	io.Closer
+	// Allocate makes room for size bytes from the beginning on: a disk that is
+	// full says so here. What was not written there reads as anything.
+	Allocate(size int64) error
+}
 
 // Hit is one result: a slot, its label, and the distance to the query.
 type Hit struct {
@@ -81,7 +99,7 @@ type View interface {
 	Label(slot uint32) (label uint64, ok bool)
 	// Vector returns the vector in a slot of the view, nil for a slot that is
 	// not in it. It must not be changed and is valid until Release.
-	Vector(slot uint32) []float32
+	Vector(slot uint32) ([]float32, error)
 	// Release ends the view. Only after it may the slots of vectors removed
 	// since be used again. Releasing twice does nothing.
 	Release()
@@ -101,6 +119,7 @@ type Index interface {
 	Publish()
 	// View returns the last published state.
 	View() View
-	// Bytes is the memory held, in bytes. Any goroutine may ask.
+	// Bytes is the memory held, in bytes, without what is in scratch space. Any
+	// goroutine may ask.
 	Bytes() int64
 }

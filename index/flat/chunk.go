@@ -19,7 +19,7 @@ const (
 
 // chunk is the memory of 1<<shift consecutive slots.
 type chunk struct {
-	vectors []float32
+	vectors []float32 // none where they are in scratch space
 	slots   []slot
 }
 
@@ -32,8 +32,8 @@ type slot struct {
 	died  atomic.Uint64
 }
 
-// chunkShift makes a chunk of vectors of dim values about chunkBytes, and at
-// least one group.
+// chunkShift makes a chunk of vectors of dim values, 0 if they are elsewhere,
+// about chunkBytes, and at least one group.
 func chunkShift(dim int) int {
 	rowBytes := 4*dim + int(unsafe.Sizeof(slot{}))
 	return bits.Len(uint(max(chunkBytes/rowBytes, groupRows))) - 1
@@ -43,16 +43,14 @@ func newChunk(rows, dim int) *chunk {
 	return &chunk{vectors: make([]float32, rows*dim), slots: make([]slot, rows)}
 }
 
-// grown returns a copy with twice the rows.
-func (c *chunk) grown(dim int) *chunk {
-	g := newChunk(2*len(c.slots), dim)
-	copy(g.vectors, c.vectors)
-	for i := range c.slots {
-		g.slots[i].label = c.slots[i].label
-		g.slots[i].born.Store(c.slots[i].born.Load())
-		g.slots[i].died.Store(c.slots[i].died.Load())
+// take copies what a smaller chunk holds.
+func (c *chunk) take(from *chunk) {
+	copy(c.vectors, from.vectors)
+	for i := range from.slots {
+		c.slots[i].label = from.slots[i].label
+		c.slots[i].born.Store(from.slots[i].born.Load())
+		c.slots[i].died.Store(from.slots[i].died.Load())
 	}
-	return g
 }
 
 func (c *chunk) bytes() int64 {

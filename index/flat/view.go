@@ -3,6 +3,8 @@ package flat
 import (
 	"context"
 	"math/bits"
+	"runtime"
+	"slices"
 	"sync/atomic"
 
 	"github.com/hivehub/waggle/index"
@@ -35,12 +37,43 @@ func (v *View) Label(slot uint32) (uint64, bool) {
 }
 
 // Vector implements index.View.
-func (v *View) Vector(slot uint32) []float32 {
+func (v *View) Vector(slot uint32) ([]float32, error) {
 	c, row, ok := v.find(slot)
 	if !ok {
-		return nil
+		return nil, nil
 	}
-	return c.vector(row, v.index.dim)
+	if v.from == nil {
+		return c.vector(row, v.index.dim), nil
+	}
+	vector := make([]float32, v.index.dim)
+	if err := v.Read(slot, vector); err != nil {
+		return nil, err
+	}
+	return vector, nil
+}
+
+// Append appends the vector in a slot, if it is in the view.
+func (v *View) Append(to []float32, slot uint32) ([]float32, error) {
+	c, row, ok := v.find(slot)
+	if !ok {
+		return to, nil
+	}
+	if v.from == nil {
+		return append(to, c.vector(row, v.index.dim)...), nil
+	}
+	n := len(to)
+	to = slices.Grow(to, v.index.dim)[:n+v.index.dim]
+	return to, v.Read(slot, to[n:])
+}
+
+// Outside reports whether vectors are in scratch space: Read reads them, and
+// there are no Rows.
+func (v *View) Outside() bool { return v.index.Outside() }
+
+// Read reads the vector in a slot of the view from scratch space.
+func (v *View) Read(slot uint32, to []float32) error {
+	defer runtime.KeepAlive(v.index) // without it the scratch space is closed
+	return readRows(v.from, slot, to, v.index.dim)
 }
 
 // Sees reports whether the view has a vector in a slot below Slots.
@@ -75,6 +108,12 @@ func (v *View) Release() {
 	}
 }
 
+// Forget releases a view of PinTo, which then holds nothing of the index.
+func (v *View) Forget() {
+	v.Release()
+	v.state, v.index = state{}, nil
+}
+
 func (v *View) slot(slot uint32) *slot {
 	return &v.chunks[slot>>v.index.shift].slots[slot&(1<<v.index.shift-1)]
 }
@@ -99,13 +138,19 @@ func (v *View) Search(ctx context.Context, q *index.Query, dst []index.Hit) ([]i
 	if len(q.Vector) != v.index.dim {
 		return dst[:0], index.ErrDimension
 	}
+	defer runtime.KeepAlive(v.index) // without it the scratch space is closed
 	s := scan{
+		from:    v.from,
 		query:   q.Vector,
 		metric:  v.index.metric,
 		nearest: newNearest(min(q.K, v.live), dst),
 	}
 	if s.nearest.k <= 0 {
 		return dst[:0], nil
+	}
+	if s.from != nil {
+		s.buffer = takeBuffer(v.index.dim)
+		defer buffers.Put(s.buffer)
 	}
 	for number, c := range v.chunks {
 		s.chunk, s.base = c, uint32(number)<<v.index.shift
@@ -117,7 +162,9 @@ func (v *View) Search(ctx context.Context, q *index.Query, dst []index.Hit) ([]i
 			}
 			if allowed := allowedAt(q.Allow, at); allowed != 0 {
 				visible := c.visible(v.seq, first, min(groupRows, rows-first))
-				s.group(first, visible, visible&allowed)
+				if err := s.group(first, visible, visible&allowed); err != nil {
+					return dst[:0], err
+				}
 			}
 		}
 	}
@@ -141,8 +188,10 @@ type scan struct {
 	query     []float32
 	metric    index.Metric
 	nearest   nearest
-	chunk     *chunk // being scanned
-	base      uint32 // its first slot
+	from      index.Scratch // nil: vectors are in chunk
+	buffer    *buffer       // for those from there
+	chunk     *chunk        // being scanned
+	base      uint32        // its first slot
 	distances [groupRows]float32
 }
 
@@ -150,9 +199,9 @@ type scan struct {
 // begins at row first. Rows are read run by run, and of rows that are not
 // visible nothing, as the writer may be at work there. When half of the rows
 // are wanted, reading the rest too is faster than stepping over it.
-func (s *scan) group(first int, visible, wanted uint64) {
+func (s *scan) group(first int, visible, wanted uint64) error {
 	if wanted == 0 {
-		return
+		return nil
 	}
 	read := wanted
 	if 2*bits.OnesCount64(wanted) >= bits.OnesCount64(visible) {
@@ -161,16 +210,30 @@ func (s *scan) group(first int, visible, wanted uint64) {
 	for read != 0 {
 		skip := bits.TrailingZeros64(read)
 		n := bits.TrailingZeros64(^(read >> skip))
-		s.run(first+skip, n, wanted>>skip)
+		if s.from != nil {
+			n = min(n, s.buffer.rows)
+		}
+		if err := s.run(first+skip, n, wanted>>skip); err != nil {
+			return err
+		}
 		read &^= (1<<n - 1) << skip
 	}
+	return nil
 }
 
 // run compares n rows from the given one on and offers those wanted, bit i
 // being the i-th of the run.
-func (s *scan) run(row, n int, wanted uint64) {
-	dim := len(s.query)
-	rows, out := s.chunk.vectors[row*dim:(row+n)*dim], s.distances[:n]
+func (s *scan) run(row, n int, wanted uint64) error {
+	dim, out := len(s.query), s.distances[:n]
+	var rows []float32
+	if s.from == nil {
+		rows = s.chunk.vectors[row*dim : (row+n)*dim]
+	} else {
+		rows = s.buffer.floats[:n*dim]
+		if err := readRows(s.from, s.base+uint32(row), rows, dim); err != nil {
+			return err
+		}
+	}
 	sign := float32(1)
 	switch s.metric {
 	case index.L2:
@@ -190,4 +253,5 @@ func (s *scan) run(row, n int, wanted uint64) {
 		s.nearest.offer(index.Hit{Label: s.chunk.slots[row+i].label, Slot: s.base + uint32(row+i), Distance: d})
 		limit = s.nearest.limit
 	}
+	return nil
 }

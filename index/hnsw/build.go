@@ -26,30 +26,31 @@ func (x *Index) Build(limit int) int {
 		return limit
 	}
 	for n := range limit {
-		slot, v, ok := x.next()
+		slot, ok := x.next(&w.view)
 		if !ok && n == 0 && more {
 			return 1
 		}
 		if !ok {
 			return n
 		}
-		x.link(w, v, slot)
-		v.Release()
+		x.link(w, &w.view, slot)
+		w.view.Forget()
 	}
 	return limit
 }
 
-// next takes a vector from the tail, and a view that has it.
-func (x *Index) next() (slot uint32, v *flat.View, ok bool) {
+// next takes a vector from the tail, and makes v a view that has it.
+func (x *Index) next(v *flat.View) (slot uint32, ok bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.trim()
 	if x.mu.taken == len(x.mu.tail) {
-		return 0, nil, false
+		return 0, false
 	}
 	slot = x.mu.tail[x.mu.taken]
 	x.mu.taken++
-	return slot, x.flat.Pin(), true
+	x.flat.PinTo(v)
+	return slot, true
 }
 
 // entryPoint is the vertex where walks begin, and the level of it.

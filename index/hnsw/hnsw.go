@@ -16,7 +16,11 @@
 // is left that was taken while they could be reached, and builders hold views
 // like everyone else. Builders lock the vertex whose list they change.
 //
-// The package starts no goroutines and never reads files or the clock.
+// Vectors may be in scratch space, so that only codes and links are resident:
+// the walk does not need them, and what has to be compared as floats is read
+// into memory. An error of such a read is the search's.
+//
+// The package starts no goroutines and never looks at the clock.
 package hnsw
 
 import (
@@ -27,7 +31,9 @@ import (
 	"sync/atomic"
 
 	"github.com/hivehub/waggle/index"
+	"github.com/hivehub/waggle/index/arena"
 	"github.com/hivehub/waggle/index/flat"
+	"github.com/hivehub/waggle/index/quantize"
 )
 
 // Options are the parameters of a graph. A zero means the default.
@@ -37,6 +43,11 @@ type Options struct {
 	EfSearch       int  // width of searches that do not name one (64)
 	Threshold      int  // vectors it takes to begin a graph (1,000): until then every search is exact
 	Floats         bool // walk on floats instead of codes
+
+	// Scratch, if set, opens the space where vectors are kept, out of memory. It
+	// has no effect with Floats, or on vectors of more than quantize.MaxDim values,
+	// for which there are no codes.
+	Scratch func() (index.Scratch, error)
 }
 
 const (
@@ -64,7 +75,7 @@ type Index struct {
 	metric  index.Metric
 	options Options
 	flat    *flat.Index
-	arena   *arena
+	arena   *arena.Arena
 	plan    func(live, matches, ef int) way
 
 	// The writer's own, and of train, which stops the writer by writing.
@@ -112,16 +123,23 @@ func New(dim int, metric index.Metric, o Options) *Index {
 	if o.M < mMin || o.M > mMax || o.EfConstruction < 1 || o.EfSearch < 1 || o.Threshold < 1 {
 		panic(fmt.Sprintf("BUG: hnsw: options %+v", o))
 	}
-	a := &arena{}
+	a := &arena.Arena{}
 	x := &Index{
-		dim: dim, metric: metric, options: o, flat: flat.New(dim, metric), arena: a,
+		dim: dim, metric: metric, options: o, flat: newFlat(dim, metric, o), arena: a,
 		links: newSlab(a, 2*o.M*4, 0), places: newSlab(a, placeBytes, 0), uppers: newSlab(a, o.M*4, 0),
 		uppersUp: 1,
 	}
 	x.plan = func(live, matches, ef int) way { return choose(o.M, live, matches, ef) }
 	x.memory.Store(&memory{})
-	runtime.AddCleanup(x, (*arena).free, a)
+	runtime.AddCleanup(x, (*arena.Arena).Free, a)
 	return x
+}
+
+func newFlat(dim int, metric index.Metric, o Options) *flat.Index {
+	if o.Scratch == nil || o.Floats || dim > quantize.MaxDim {
+		return flat.New(dim, metric)
+	}
+	return flat.NewOutside(dim, metric, o.Scratch)
 }
 
 // Add implements index.Index. It also returns an error when the system has no
@@ -169,7 +187,16 @@ func (x *Index) Publish() {
 	x.mu.look = len(x.mu.removed)
 	x.leaving.Add(int64(len(x.removed)))
 	x.vectors.Add(int64(len(x.added) - len(x.removed)))
-	x.added, x.removed = x.added[:0], x.removed[:0]
+	x.added, x.removed = emptied(x.added), emptied(x.removed)
+}
+
+// emptied is the slice for other slots, unless it takes so much memory that
+// the next ones will hardly need it.
+func emptied(slots []uint32) []uint32 {
+	if cap(slots) > 1<<14 {
+		return nil
+	}
+	return slots[:0]
 }
 
 // View implements index.Index.
@@ -210,6 +237,9 @@ func (x *Index) trim() {
 		n++
 	}
 	x.mu.tail, x.mu.taken = x.mu.tail[n:], x.mu.taken-n
+	if len(x.mu.tail) == 0 {
+		x.mu.tail = nil // or it would keep what it was cut from
+	}
 }
 
 // reclaim hands the slots that are out of the graph back to flat.

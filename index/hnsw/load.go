@@ -93,6 +93,9 @@ func (l *Loading) read(r *blockReader) error {
 	if h.Flags&flagReady == 0 {
 		return nil
 	}
+	if h.Flags&flagCodes == 0 && x.flat.Outside() {
+		return ErrOther // its walks need the vectors
+	}
 	x.lossy.Store(h.Flags&flagLossy != 0)
 	if err := l.begin(&h); err != nil {
 		return err
@@ -160,7 +163,9 @@ func (l *Loading) readLabels(r *blockReader, h *header) error {
 		if err := x.room(slot); err != nil {
 			return err
 		}
-		x.flat.Reserve()
+		if err := x.flat.Reserve(); err != nil {
+			return err
+		}
 		x.newPlace(slot)
 		x.used++
 		label := uint64(high)<<32 | uint64(low)

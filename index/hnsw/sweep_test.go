@@ -243,7 +243,7 @@ func TestPointsReplacedUnderReadersAndBuilders(t *testing.T) {
 						t.Errorf("version %d of point %d, twice or not between %d and %d", version, point, oldest[point], last[point].Load())
 					}
 					seen[point] = true
-					if !slices.Equal(v.Vector(h.Slot), vectorOf(h.Label)) {
+					if vector, err := v.Vector(h.Slot); err != nil || !slices.Equal(vector, vectorOf(h.Label)) {
 						t.Errorf("label %x has another vector", h.Label)
 					}
 				}

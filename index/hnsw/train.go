@@ -1,6 +1,7 @@
 package hnsw
 
 import (
+	"github.com/hivehub/waggle/index/arena"
 	"github.com/hivehub/waggle/index/flat"
 	"github.com/hivehub/waggle/index/quantize"
 )
@@ -30,7 +31,15 @@ func (x *Index) prepare() bool {
 		return false
 	}
 	x.trained.Store(int64(v.Len()))
-	if scalar, ok := quantize.Train(x.metric, x.dim, sample(v, x.dim)); ok && !x.options.Floats {
+	values, err := sample(v, x.dim)
+	if err != nil {
+		return m.ready
+	}
+	scalar, ok := quantize.Train(x.metric, x.dim, values)
+	if !ok && x.flat.Outside() { // codes that tell little are better than walks that read
+		scalar, ok = quantize.New(x.metric, x.dim, quantize.Params{Step: 1})
+	}
+	if ok && !x.options.Floats {
 		if err := x.encodeAll(&m, scalar); err != nil {
 			return m.ready
 		}
@@ -54,18 +63,19 @@ func (x *Index) encodeAll(m *memory, scalar *quantize.Scalar) error {
 			return err
 		}
 	}
+	old := *m
+	m.scalar, m.codes = scalar, scalar.Codes(codes.Chunks, codes.Shift)
 	x.cut.Store(0)
+	if err := x.flat.Each(x.used, func(slot uint32, vector []float32) { x.encode(m, slot, vector) }); err != nil {
+		*m = old // the disk's fault: what codes there are stay
+		return err
+	}
 	x.bytes.Add(int64(x.used) * int64(codes.Stride+codes.extra))
 	x.codes = codes
-	m.scalar, m.codes = scalar, scalar.Codes(codes.Chunks, codes.Shift)
-	rows := x.flat.Rows()
-	for slot := range x.used {
-		x.encode(m, slot, rows.Floats(slot, x.dim))
-	}
 	return nil
 }
 
-func newCodes(a *arena, scalar *quantize.Scalar) slab {
+func newCodes(a *arena.Arena, scalar *quantize.Scalar) slab {
 	shape := scalar.Shape()
 	return newSlab(a, shape.Stride, shape.Extra)
 }
@@ -84,11 +94,14 @@ func (x *Index) encode(m *memory, slot uint32, vector []float32) {
 }
 
 // sample is vectors of a view, one after the other, from all of it.
-func sample(v *flat.View, dim int) []float32 {
-	var values []float32
+func sample(v *flat.View, dim int) (values []float32, err error) {
 	step := 1 + v.Len()*dim/sampleValues
+	values = make([]float32, 0, (int(v.Slots())+step-1)/step*dim)
 	for slot := uint32(0); slot < v.Slots(); slot += uint32(step) {
-		values = append(values, v.Vector(slot)...)
+		var err error
+		if values, err = v.Append(values, slot); err != nil {
+			return nil, err
+		}
 	}
-	return values
+	return values, nil
 }

@@ -88,8 +88,14 @@ func (s *search) run(ctx context.Context, dst []index.Hit) ([]index.Hit, error) 
 	if err != nil {
 		return dst[:0], err
 	}
-	if done && s.rescore() {
-		return append(dst[:0], s.hits...), nil
+	if done {
+		sure, err := s.rescore()
+		if err != nil {
+			return dst[:0], err
+		}
+		if sure {
+			return append(dst[:0], s.hits...), nil
+		}
 	}
 	s.compared += matches
 	return v.View.Search(ctx, s.query, dst) // too many are too much alike
@@ -130,8 +136,8 @@ func (s *search) walkGraph(ctx context.Context, way way, matches int) (done bool
 			careful, width = true, s.ef
 			continue
 		}
-		if s.rescore(); len(s.hits) == s.k || careful {
-			return len(s.hits) == s.k, nil
+		if _, err := s.rescore(); err != nil || len(s.hits) == s.k || careful {
+			return len(s.hits) == s.k, err
 		}
 		careful = true
 	}
@@ -236,7 +242,7 @@ func (s *search) reach(to float32) float32 {
 
 // rescore turns the nearest of tail and graph into hits at true distances. It
 // reports whether the tail kept all that may be among them.
-func (s *search) rescore() (sure bool) {
+func (s *search) rescore() (sure bool, err error) {
 	reach := s.collect()
 	if !s.exact {
 		s.slots = s.slots[:0]
@@ -244,14 +250,18 @@ func (s *search) rescore() (sure bool) {
 			s.slots = append(s.slots, h.Slot)
 		}
 		s.vector = s.query.Vector
-		for i, d := range s.measureFloats() {
+		distances, err := s.measureFloats(s.view.View)
+		if err != nil {
+			return false, err
+		}
+		for i, d := range distances {
 			s.hits[i].Distance = d
 		}
 	}
 	slices.SortFunc(s.hits, index.Hit.Compare)
 	s.hits = slices.CompactFunc(s.hits, func(a, b index.Hit) bool { return a.Slot == b.Slot })
 	s.hits = s.hits[:min(len(s.hits), s.k)]
-	return reach < s.tail.limit || math.IsInf(float64(s.tail.limit), 1)
+	return reach < s.tail.limit || math.IsInf(float64(s.tail.limit), 1), nil
 }
 
 // collect makes hits, at the distances walked on, of the candidates that may

@@ -39,6 +39,8 @@ type walker struct {
 	heirs     []uint32
 	kept      []candidate
 	spare     []candidate
+	read      rowRead
+	view      flat.View // of a builder, for one vector
 	hits      []index.Hit
 }
 
@@ -76,11 +78,36 @@ func (w *walker) measure() []float32 {
 	return out
 }
 
-// measureFloats is measure, but never on codes.
-func (w *walker) measureFloats() []float32 {
+// measureFloats is measure, but never on codes, of slots in a view.
+func (w *walker) measureFloats(v *flat.View) ([]float32, error) {
 	out := w.room()
-	w.scoreFloats(w.slots, out)
-	return out
+	if !v.Outside() {
+		w.scoreFloats(w.slots, out)
+		return out, nil
+	}
+	w.floats = w.read.rows(w.dim)
+	for i, slot := range w.slots {
+		if err := v.Read(slot, w.floats.Floats(0, w.dim)); err != nil {
+			return nil, err
+		}
+		w.scoreFloats(w.read.number[:], out[i:i+1])
+	}
+	return out, nil
+}
+
+// rowRead is memory for one vector, from scratch space.
+type rowRead struct {
+	memory []float32
+	chunk  [1]unsafe.Pointer
+	number [1]uint32 // of the row in it: 0
+}
+
+func (r *rowRead) rows(dim int) distance.Rows {
+	if len(r.memory) < dim {
+		r.memory = make([]float32, dim)
+	}
+	r.chunk[0] = unsafe.Pointer(&r.memory[0])
+	return distance.Rows{Chunks: r.chunk[:], Stride: 4 * dim}
 }
 
 func (w *walker) room() []float32 {

@@ -160,7 +160,7 @@ func replacementsIn(v index.View) (int, error) {
 			return 0, fmt.Errorf("label %x after %d replacements, want %x", h.Label, total, want)
 		}
 		vector := raceVector(h.Label)
-		if label, ok := v.Label(h.Slot); !ok || label != h.Label || !slices.Equal(v.Vector(h.Slot), vector) {
+		if label, ok := v.Label(h.Slot); !ok || label != h.Label || !slices.Equal(vectorIn(v, h.Slot), vector) {
 			return 0, fmt.Errorf("slot %d has label %x, %v, for hit %+v", h.Slot, label, ok, h)
 		}
 		if h.Distance != distanceOf(index.L2, q.Vector, vector) {
