@@ -175,12 +175,14 @@ func TestOpenNodeRefusesPages(t *testing.T) {
 		}
 	}
 	// A whole URL on the request line names a host, too.
-	got := e.raw(e.main, "GET http://rebound.example/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-	if !strings.HasPrefix(got, "HTTP/1.1 403 ") {
-		t.Errorf("whole URL: %.200s", got)
+	for line, host := range map[string]string{"http://rebound.example": "localhost", "http://localhost": "rebound.example"} {
+		got := e.raw(e.main, "GET "+line+"/health HTTP/1.1\r\nHost: "+host+"\r\nConnection: close\r\n\r\n")
+		if !strings.HasPrefix(got, "HTTP/1.1 403 ") {
+			t.Errorf("%s, Host %s: %.200s", line, host, got)
+		}
 	}
 	// A chunked body is a body.
-	got = e.raw(e.main, "POST /qdrant/collections/docs/points/count HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n")
+	got := e.raw(e.main, "POST /qdrant/collections/docs/points/count HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n")
 	if !strings.HasPrefix(got, "HTTP/1.1 415 ") {
 		t.Errorf("chunked: %.200s", got)
 	}

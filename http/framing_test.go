@@ -61,6 +61,22 @@ func TestAmbiguousHeaders(t *testing.T) {
 	}
 }
 
+// Some of it fasthttp refuses by itself, today.
+func TestFramed(t *testing.T) {
+	for raw, want := range map[string]bool{
+		"Host: x\r\nA: b\r\n\r\n": true, "Host: x\nA: b\n\n": true, "\r\n": true, "": true,
+		"A: b\r\n C: d\r\n\r\n": false, "A: b\r\n\tC: d\r\n\r\n": false, " A: b\r\n\r\n": false, "A b\r\n\r\n": false,
+		"A: b\x00\r\n\r\n": false, "A: b\rC: d\r\n\r\n": false, "A: b\x7f\r\n\r\n": false,
+		"Host: x\r\nHOST: x\r\n\r\n": false, "Content-Length: 1\r\ncontent-length: 1\r\n\r\n": false,
+		"Transfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n": false, "Transfer-Encoding: identity\r\n\r\n": false,
+		"Transfer-Encoding: Chunked\r\n\r\n": true,
+	} {
+		if got := framed([]byte(raw)); got != want {
+			t.Errorf("%q: %v, want %v", raw, got, want)
+		}
+	}
+}
+
 // FuzzHeaders: whatever a client sends as headers, no key is found that net/http
 // does not find there, and one that is accepted is the only one.
 func FuzzHeaders(f *testing.F) {

@@ -114,7 +114,10 @@ func TestSightingsWait(t *testing.T) {
 			good(fmt.Sprint(i), a)
 			pass(100 * time.Millisecond)
 		}
-		if n := len(s.mu.successes) + len(s.mu.refusals) + len(s.mu.beyond); n > 2*(refusalsOnce+successesOnce) {
+		s.mu.Lock()
+		n := len(s.mu.successes) + len(s.mu.refusals) + len(s.mu.beyond)
+		s.mu.Unlock()
+		if n > 2*(refusalsOnce+successesOnce) {
 			t.Errorf("%d rows wait", n)
 		}
 		l.fail(nil)
@@ -124,6 +127,8 @@ func TestSightingsWait(t *testing.T) {
 		}
 		pass(3 * sightingsFlush)
 		refused, keys := 0, map[tenant.KeyID]int{}
+		l.mu.Lock()
+		defer l.mu.Unlock()
 		for _, batch := range l.batches {
 			if len(batch) > hubsvc.AuthSeenMax {
 				t.Errorf("%d rows in one batch", len(batch))
