@@ -136,3 +136,15 @@ func (k *kit) wantUsed(t testing.TB, want uint64, of func(collection.TenantUsage
 		t.Fatalf("counters %+v, recount %+v, %v", u, counted, err)
 	}
 }
+
+// What every answer pays for its header.
+func BenchmarkStored(b *testing.B) {
+	k := newKit(b, kitOptions{})
+	seedPoints(b, k)
+	b.ReportAllocs()
+	for b.Loop() {
+		if n, ok := k.client.Stored(k.tenant); n == 0 || !ok {
+			b.Fatal(n, ok)
+		}
+	}
+}

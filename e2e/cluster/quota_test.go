@@ -92,8 +92,11 @@ func (r *race) run(f *fleet, round int, kill bool, rng *rand.Rand) error {
 	who := &racer{tenantUser: user, name: fmt.Sprint(r.kind, "-", round)}
 	var last answer
 	for i := range raceSeed {
-		if last, err = who.putPoint(n, 1000+i); err != nil || last.status != http.StatusOK {
-			return fmt.Errorf("seed: %d %s, %v", last.status, last.body, err)
+		if last, err = who.putPoint(n, 1000+i); err != nil {
+			return err
+		}
+		if last.status != http.StatusOK {
+			return fmt.Errorf("seed: %d %s", last.status, last.body)
 		}
 	}
 	stored, err := strconv.Atoi(last.header.Get("X-Storage-Used"))
