@@ -63,9 +63,17 @@ func (x *Index) enterAt(slot uint32, level int) {
 	x.entry.Store(uint64(level)<<32 | uint64(slot+1))
 }
 
+// heldUp is how many vertices others link while one is linked, at most, unless
+// its builder was not running.
+var heldUp = int64(8 * runtime.NumCPU())
+
 // link makes a vertex of a slot: it searches for neighbours on each of the
 // vertex's levels, writes its lists, and only then lets others link to it.
+//
+// A builder that was held up meanwhile, while others have linked many that are
+// nearer, has put it where few ways lead: then the vertex is linked again.
 func (x *Index) link(w *walker, v *flat.View, slot uint32) {
+	others := x.made.Load()
 	w.begin(x, v)
 	if v.Removed(slot) {
 		w.memory.mark(slot, dropped)
@@ -92,9 +100,16 @@ func (x *Index) link(w *walker, v *flat.View, slot uint32) {
 	for l := range level + 1 {
 		x.writeOwn(w, slot, l)
 	}
+	held := true // by the nearest one
 	for l := range level + 1 {
-		for _, c := range w.chosen[l] {
-			x.connect(w, c.slot(), l, candidate{c.distance, slot})
+		for i, c := range w.chosen[l] {
+			in := x.connect(w, c.slot(), l, candidate{c.distance, slot})
+			held = held && (in || i > 0 || l > 0)
+		}
+	}
+	if x.made.Add(1)-others > heldUp || !held {
+		if w.begin(x, v); w.entered {
+			x.relink(w, v, slot)
 		}
 	}
 	if rises {
@@ -198,20 +213,22 @@ func (x *Index) staying(m *memory, candidates []candidate) []candidate {
 	return slices.DeleteFunc(candidates, func(c candidate) bool { return m.place(c.slot()).is(gone) })
 }
 
-// connect adds a link to the list of a vertex. A full list is chosen anew.
-func (x *Index) connect(w *walker, slot uint32, level int, c candidate) {
+// connect adds a link to the list of a vertex, and reports whether it is there
+// then. A full list is chosen anew.
+func (x *Index) connect(w *walker, slot uint32, level int, c candidate) bool {
 	lock := x.vertex(slot)
 	lock.Lock()
 	defer lock.Unlock()
 	list := w.memory.list(slot, level)
 	if w.appended(list, slot, c) {
-		return
+		return true
 	}
 	w.aimAt(slot)
 	w.slots = append(w.slots, c.slot())
 	candidates := x.staying(w.memory, w.ranked())
 	w.kept = w.diverse(w.kept[:0], candidates, len(list))
 	write(list, w.kept)
+	return slices.ContainsFunc(w.kept, func(k candidate) bool { return k.slot() == c.slot() })
 }
 
 // linkBack adds a link to the list of a vertex if there is room.

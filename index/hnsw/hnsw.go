@@ -91,6 +91,7 @@ type Index struct {
 
 	memory  atomic.Pointer[memory]
 	entry   atomic.Uint64 // see entryPoint
+	made    atomic.Int64  // vertices, ever
 	vectors atomic.Int64  // published
 	leaving atomic.Int64  // published as removed, and their slots not yet freed
 	gone    atomic.Int64  // places with the flag gone

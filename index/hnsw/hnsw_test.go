@@ -176,7 +176,7 @@ func TestCodesAreOutgrown(t *testing.T) {
 		}
 	}
 	fill(t, x, later[:2*n])
-	buildAll(x, 2)
+	buildAll(x, 1) // the order of two is chance
 	if x.memory.Load().scalar == before {
 		t.Error("the scale is the old one")
 	}

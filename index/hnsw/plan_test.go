@@ -41,7 +41,7 @@ func TestFilteredRecall(t *testing.T) {
 	vectors := gaussians(r, n+queries, dim, 20)
 	x := New(dim, index.L2, Options{})
 	fill(t, x, vectors[:n])
-	buildAll(x, 2)
+	buildAll(x, 1) // the order of two is chance
 	v := x.View()
 	defer v.Release()
 	for _, percent := range []float64{0.02, 0.1, 0.5, 1, 3, 10, 20, 30, 50, 80, 100} {
