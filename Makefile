@@ -136,6 +136,10 @@ bench-growth: ## the same at 10,000 and at 1,000,000 x 128: PEER=BINARY OUT=DIR
 bench-million: ## one node to POINTS (1,000,000) x 128: upserts, searches meanwhile, the collector's pauses
 	@go test -count=1 -tags figures ./e2e -run TestFigures -timeout 90m -v -points $(or $(POINTS),1000000) | grep -v '^=== '
 
+.PHONY: bench-pauses
+bench-pauses: ## the collector's pauses in a node with POINTS (1,000,000) x 128 at full load, made in process
+	@go test -count=1 -tags figures ./grains -run TestFiguresPauses -timeout 60m -v -points $(or $(POINTS),1000000) | grep -v '^=== '
+
 .PHONY: bench-scan
 bench-scan: ## a scan of codes, and the nearest as floats, beside an exact one
 	@go run ./index/bench -run scan -queries 10000
