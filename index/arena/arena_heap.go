@@ -1,7 +1,5 @@
 //go:build !linux || race
 
-// Package arena is memory for the rows of an index: outside the Go heap where
-// the system can, and given back all at once.
 package arena
 
 import "unsafe"

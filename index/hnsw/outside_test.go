@@ -352,19 +352,17 @@ func TestOutsideRefusesAGraphWithoutCodes(t *testing.T) {
 
 func TestOutsideIsClosedWithTheIndex(t *testing.T) {
 	s := newFaulty(t)
-	x := New(2, index.L2, Options{Scratch: func() (index.Scratch, error) { return s, nil }})
-	fill(t, x, lossy(10, 2))
-	v := x.View()
-	x = nil
-	for range 3 {
-		runtime.GC()
-	}
-	hits, err := v.Search(context.Background(), &index.Query{Vector: []float32{0, 0}, K: 10}, nil)
-	if err != nil || len(hits) != 10 {
-		t.Fatalf("%d hits, %v, in a view that outlives the index", len(hits), err)
-	}
-	v.Release()
-	v = nil
+	func() {
+		v := viewOf(t, Options{Scratch: func() (index.Scratch, error) { return s, nil }})
+		defer v.Release()
+		for range 3 {
+			runtime.GC()
+		}
+		hits, err := v.Search(context.Background(), &index.Query{Vector: []float32{0, 0}, K: 10}, nil)
+		if err != nil || len(hits) != 10 {
+			t.Fatalf("%d hits, %v, in a view that outlives the index", len(hits), err)
+		}
+	}()
 	for closed := false; !closed; {
 		runtime.GC()
 		select {
@@ -374,6 +372,13 @@ func TestOutsideIsClosedWithTheIndex(t *testing.T) {
 			runtime.Gosched()
 		}
 	}
+}
+
+// viewOf is a view of an index that nothing else refers to.
+func viewOf(tb testing.TB, o Options) index.View {
+	x := New(2, index.L2, o)
+	fill(tb, x, lossy(10, 2))
+	return x.View()
 }
 
 // Searches of an index whose vectors are outside allocate nothing either.
