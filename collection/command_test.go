@@ -19,7 +19,7 @@ func everyOp(t testing.TB) []Op {
 		Vectors: []VectorParams{{Size: 3, Distance: Cosine}}, CreatedAt: 5,
 		Extra: map[string]any{"hnsw_config": map[string]any{"m": int64(16)}},
 	}
-	return []Op{
+	return append([]Op{
 		CreateCollection{Name: "käse", Config: config},
 		DeleteCollection{Name: "käse"},
 		upsert(t, point(1, Payload{"a": int64(1)}), point(2, nil)),
@@ -32,7 +32,7 @@ func everyOp(t testing.TB) []Op {
 		Purge{Max: 1},
 		CheckDigest{},
 		OutboxDone{Upto: 1 << 50},
-	}
+	}, everyNamedOp(t)...)
 }
 
 var sameValues = cmp.AllowUnexported(Record{}, PointID{})
@@ -182,6 +182,8 @@ func FuzzDecodeConfig(f *testing.F) {
 	raw, _ := appendConfig(nil, testConfig())
 	f.Add(raw)
 	f.Add(append(raw, 0x80)) // settings that are there and empty
+	raw, _ = appendConfig(nil, namedConfig())
+	f.Add(raw)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c, err := decodeConfig(b)
 		if err != nil {
@@ -210,7 +212,7 @@ func FuzzDecodeRows(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s := newMemStore()
 		for bucket := range BucketEnd {
-			for row := range byte(7) {
+			for row := range byte(rowField + 1) {
 				s.buckets[bucket][string([]byte{row})] = b
 				s.buckets[bucket][string(collectionKey(row, 1))] = b
 				s.buckets[bucket][string(tenantKey(row, alice, "n"))] = b
@@ -218,6 +220,7 @@ func FuzzDecodeRows(f *testing.F) {
 			}
 			s.buckets[bucket][string(pointKey(nil, 1, 1))] = b
 			s.buckets[bucket][string(idKey(nil, 1, NumID(1)))] = b
+			s.buckets[bucket][string(indexKey(1, "f"))] = b
 		}
 		for _, op := range everyOp(t) {
 			c := command(1, op)
@@ -228,6 +231,9 @@ func FuzzDecodeRows(f *testing.F) {
 		_, _ = ListTrash(s)
 		_, _, _ = Outbox(s, 10)
 		_, _ = Erased(s, alice)
+		_, _ = ListAliases(s, alice)
+		_, _ = ListPayloadIndexes(s, 1)
+		_, _, _ = Resolve(s, alice, "n")
 	})
 }
 

@@ -25,6 +25,7 @@ type model struct {
 	outbox   []modelRecord
 	told     uint64 // sequence number of the last record
 	erased   map[tenant.ID]Erasure
+	aliases  map[modelKey]uint64 // to the collection
 }
 
 type modelRecord struct {
@@ -38,6 +39,8 @@ type modelCollection struct {
 	created int64
 	points  map[PointID]modelPoint
 	changes uint64
+	setting any                     // of Config.Extra["x"]["y"]
+	fields  map[string]PayloadIndex // declared
 }
 
 type modelPoint struct {
@@ -60,11 +63,11 @@ type modelRequest struct {
 func (m *model) clone() *model {
 	c := *m
 	c.requests, c.nonces, c.erased = maps.Clone(m.requests), maps.Clone(m.nonces), maps.Clone(m.erased)
-	c.outbox = slices.Clone(m.outbox)
+	c.outbox, c.aliases = slices.Clone(m.outbox), maps.Clone(m.aliases)
 	c.live = map[uint64]*modelCollection{}
 	for id, mc := range m.live {
 		copied := *mc
-		copied.points = maps.Clone(mc.points)
+		copied.points, copied.fields = maps.Clone(mc.points), maps.Clone(mc.fields)
 		c.live[id] = &copied
 	}
 	return &c
@@ -142,9 +145,12 @@ func (m *model) perform(c Command) (Answer, string) {
 		if m.find(c.Tenant, op.Name) != 0 {
 			return Answer{}, "already_exists "
 		}
+		if _, taken := m.aliases[modelKey{c.Tenant, op.Name}]; taken {
+			return Answer{}, "invalid_argument "
+		}
 		id := m.next
 		m.next++
-		m.live[id] = &modelCollection{tenant: c.Tenant, name: op.Name, created: m.time, points: map[PointID]modelPoint{}}
+		m.live[id] = &modelCollection{tenant: c.Tenant, name: op.Name, created: m.time, points: map[PointID]modelPoint{}, fields: map[string]PayloadIndex{}}
 		m.tell(Notice{c.Tenant, id, op.Name, m.time, 0})
 		return Answer{Collection: id}, ""
 	case DeleteCollection:
@@ -152,8 +158,10 @@ func (m *model) perform(c Command) (Answer, string) {
 		if id != 0 {
 			m.tell(Notice{c.Tenant, id, op.Name, m.live[id].created, max(m.time, 1)})
 		}
-		delete(m.live, id)
+		m.forget(id)
 		return Answer{Collection: id, Existed: id != 0}, ""
+	case UpdateAliases:
+		return m.alias(c.Tenant, op)
 	case CheckDigest:
 		return Answer{}, ""
 	case OutboxDone:
@@ -164,7 +172,15 @@ func (m *model) perform(c Command) (Answer, string) {
 		return m.drop(c.Tenant), ""
 	}
 	if mc := m.live[c.Collection]; mc != nil && mc.tenant == c.Tenant {
-		return mc.change(c), ""
+		switch op := c.Op.(type) {
+		case Batch:
+			return mc.batch(c, op)
+		case UpdateCollection:
+			return mc.set(c.Collection, op)
+		case PutPayloadIndex, DeletePayloadIndex:
+			return mc.declare(c), ""
+		}
+		return mc.change(c)
 	}
 	return Answer{}, "not_found "
 }
@@ -192,7 +208,7 @@ func (m *model) drop(t tenant.ID) Answer {
 	m.erased[t] = e
 	for id, mc := range m.live {
 		if mc.tenant == t {
-			delete(m.live, id)
+			m.forget(id)
 			n++
 		}
 	}
@@ -213,9 +229,9 @@ func (m *model) drop(t tenant.ID) Answer {
 }
 
 // change performs an operation on points.
-func (mc *modelCollection) change(c Command) Answer {
+func (mc *modelCollection) change(c Command) (answer Answer, refusal string) {
 	mc.changes++
-	answer := Answer{Collection: c.Collection, Operation: mc.changes}
+	answer = Answer{Collection: c.Collection, Operation: mc.changes}
 	moved := func(id PointID) bool {
 		stays := c.Basis > 0 && mc.points[id].Version>>16 > c.Basis
 		if stays {
@@ -224,11 +240,7 @@ func (mc *modelCollection) change(c Command) Answer {
 		return stays
 	}
 	put := func(ordinal int, p Point) {
-		raw, err := EncodeRecord(nil, p)
-		if err != nil {
-			panic(err)
-		}
-		mc.points[p.ID] = modelPoint{mc.changes<<16 | uint64(ordinal), p, len(raw)}
+		mc.points[p.ID] = modelPoint{mc.changes<<16 | uint64(ordinal), p, modelBytes(p)}
 		answer.Affected++
 	}
 	edit := func(ids []PointID, fn func(Payload) Payload) {
@@ -242,8 +254,28 @@ func (mc *modelCollection) change(c Command) Answer {
 	switch op := c.Op.(type) {
 	case Upsert:
 		for i, r := range op.Records {
-			payload, _ := r.Payload()
-			put(i, Point{ID: r.ID(), Vector: r.Vector(), Payload: payload})
+			put(i, modelPointOf(r))
+		}
+	case UpdateVectors:
+		for i, r := range op.Records {
+			old, there := mc.points[r.ID()]
+			if !there {
+				return answer, "not_found "
+			}
+			put(i, overlaidPoint(old.Point, modelPointOf(r)))
+		}
+	case DeleteVectors:
+		for i, id := range op.IDs {
+			p, there := mc.points[id]
+			if !there && c.Basis == 0 {
+				return answer, "not_found "
+			}
+			if !there || moved(id) {
+				continue
+			}
+			if less := lessVectors(p.Point, op.Vectors); modelBytes(less) != p.bytes {
+				put(i, less)
+			}
 		}
 	case DeletePoints:
 		for _, id := range op.IDs {
@@ -278,7 +310,7 @@ func (mc *modelCollection) change(c Command) Answer {
 	case ClearPayload:
 		edit(op.IDs, func(Payload) Payload { return nil })
 	}
-	return answer
+	return answer, ""
 }
 
 // anyCommand draws from so few values that they meet.
@@ -351,9 +383,9 @@ func anyOp(t *rapid.T) Op {
 		}
 		return raw
 	}
-	switch kind := rapid.IntRange(0, 11).Draw(t, "op"); kind {
+	switch kind := rapid.IntRange(0, 17).Draw(t, "op"); kind {
 	case 0, 1:
-		return CreateCollection{Name: name(), Config: testConfig()}
+		return CreateCollection{Name: name(), Config: modelConfig()}
 	case 2:
 		return DeleteCollection{Name: name()}
 	case 3:
@@ -368,18 +400,22 @@ func anyOp(t *rapid.T) Op {
 		return ClearPayload{IDs: ids()}
 	case 8:
 		return CheckDigest{}
+	case 9, 10, 11, 12:
+		return anyNamedOp(t, kind, ids)
+	case 13:
+		batch := Batch{}
+		for range rapid.IntRange(0, 3).Draw(t, "ops") {
+			if op := anyOp(t); inBatch(op.kind()) {
+				batch.Ops = append(batch.Ops, op)
+			}
+		}
+		return batch
 	}
 	op := Upsert{}
 	for _, id := range ids() {
-		raw, err := EncodeRecord(nil, Point{ID: id, Payload: payload()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		r, err := DecodeRecord(raw)
-		if err != nil {
-			t.Fatal(err)
-		}
-		op.Records = append(op.Records, r)
+		p := anyModelPoint(t, id)
+		p.Payload = payload()
+		op.Records = append(op.Records, modelRecordOf(p))
 	}
 	return op
 }
@@ -395,7 +431,7 @@ func TestMachineAgainstModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := &model{
 			next: 1, live: map[uint64]*modelCollection{}, requests: map[modelKey]modelRequest{},
-			nonces: map[modelKey]nonceRow{}, erased: map[tenant.ID]Erasure{},
+			nonces: map[modelKey]nonceRow{}, erased: map[tenant.ID]Erasure{}, aliases: map[modelKey]uint64{},
 		}
 		s := newMemStore()
 		live := map[uint64]map[uint64]PointID{} // what a live index knows: the fold of the events
@@ -458,6 +494,9 @@ func foldEvents(t *rapid.T, live map[uint64]map[uint64]PointID, events []Event, 
 			delete(live, e.Collection)
 			continue
 		}
+		if e.Kind == EventConfig {
+			continue
+		}
 		if e.Kind == EventUpsert && e.Version <= last[e.Collection] {
 			t.Fatalf("version %x after %x", e.Version, last[e.Collection])
 		}
@@ -502,6 +541,7 @@ func compare(t *rapid.T, s *memStore, m *model, live map[uint64]map[uint64]Point
 			t.Fatalf("tenant %s: counters %+v, recount %+v, model %+v", id, used, counted, want)
 		}
 	}
+	compareCatalog(t, s, m)
 	for id, mc := range m.live {
 		info, ok, err := LookupCollection(s, mc.tenant, mc.name)
 		if err != nil || !ok || info.ID != id || info.Config.CreatedAt != mc.created || info.Points != uint64(len(mc.points)) {
@@ -509,11 +549,10 @@ func compare(t *rapid.T, s *memStore, m *model, live map[uint64]map[uint64]Point
 		}
 		got := map[PointID]modelPoint{}
 		err = ScanPoints(s, id, 0, func(version uint64, rec Record) bool {
-			payload, err := rec.Payload()
-			if err != nil || live[id][version] != rec.ID() {
-				t.Fatalf("version %x: %v, live index says %v", version, err, live[id][version])
+			if live[id][version] != rec.ID() {
+				t.Fatalf("version %x: live index says %v", version, live[id][version])
 			}
-			got[rec.ID()] = modelPoint{version, Point{ID: rec.ID(), Vector: rec.Vector(), Payload: payload}, len(rec.Bytes())}
+			got[rec.ID()] = modelPoint{version, modelPointOf(rec), len(rec.Bytes())}
 			return true
 		})
 		same := cmp.AllowUnexported(modelPoint{}, PointID{})
