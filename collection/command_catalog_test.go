@@ -34,8 +34,11 @@ func everyNamedOp(t testing.TB) []Op {
 		PutPayloadIndex{PayloadIndex{Field: "f", Type: "keyword"}},
 		DeletePayloadIndex{Field: "a.b[]"},
 		Batch{Ops: []Op{
-			Upsert{Records: records}, DeletePoints{IDs: ids}, UpdateVectors{Records: records},
-			SetPayload{IDs: ids, Payload: []byte{0x80}, Path: "p"}, DeletePayload{IDs: ids, Keys: []string{"k"}},
+			Upsert{Records: records},
+			DeletePoints{IDs: ids},
+			UpdateVectors{Records: records},
+			SetPayload{IDs: ids, Payload: []byte{0x80}, Path: "p"},
+			DeletePayload{IDs: ids, Keys: []string{"k"}},
 		}},
 		Batch{Ops: []Op{}},
 	}
@@ -198,7 +201,10 @@ func TestCatalogRequestsAreChecked(t *testing.T) {
 		}
 	}
 	for _, x := range []PayloadIndex{
-		{Field: long + "x", Type: "text"}, {Field: "a", Type: "Text"}, {Field: "a"}, {Field: "a", Type: "bool", Params: large},
+		{Field: long + "x", Type: "text"},
+		{Field: "a", Type: "Text"},
+		{Field: "a"},
+		{Field: "a", Type: "bool", Params: large},
 		{Field: "a", Type: "bool", Params: map[string]any{"x": struct{}{}}},
 	} {
 		wantError(t, x.Validate(), InvalidArgument, ReasonValidation)
@@ -226,7 +232,9 @@ func TestCatalogRequestsAreChecked(t *testing.T) {
 	}
 	c.Extra = map[string]any{"b": "c"}
 	for _, op := range []UpdateCollection{
-		{Settings: room}, {Settings: map[string]any{"x": struct{}{}}}, {Vectors: make([]VectorPatch, VectorsMax+1)},
+		{Settings: room},
+		{Settings: map[string]any{"x": struct{}{}}},
+		{Vectors: make([]VectorPatch, VectorsMax+1)},
 		{Settings: map[string]any{"x": "y"}, Sparse: []VectorPatch{{Name: "s", Settings: room}}},
 	} {
 		wantError(t, op.Validate(c), InvalidArgument, ReasonValidation)

@@ -212,7 +212,7 @@ func FuzzDecodeRows(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s := newMemStore()
 		for bucket := range BucketEnd {
-			for row := range byte(rowField + 1) {
+			for row := range rowField + 1 {
 				s.buckets[bucket][string([]byte{row})] = b
 				s.buckets[bucket][string(collectionKey(row, 1))] = b
 				s.buckets[bucket][string(tenantKey(row, alice, "n"))] = b

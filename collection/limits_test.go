@@ -62,7 +62,8 @@ func TestConfigValidate(t *testing.T) {
 	settings := named("a", "b")
 	settings.Vectors[0].Extra, settings.Sparse[0].Extra = fill(room/2), fill(room/2-9)
 	for _, c := range []Config{
-		{}, many(VectorsMax, 0), many(0, VectorsMax), many(40, 24), named("", "b"), named("b", ""),
+		{},
+		many(VectorsMax, 0), many(0, VectorsMax), many(40, 24), named("", "b"), named("b", ""),
 		named(strings.Repeat("x", VectorNameMax), "x"), settings,
 	} {
 		if err := c.Validate(l); err != nil {

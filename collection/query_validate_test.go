@@ -34,7 +34,9 @@ func TestQueriesAtEachLimit(t *testing.T) {
 		return &Recommend{Positive: []Input{{ID: &id}}, Negative: slices.Repeat([]Input{{Sparse: words}}, n-1)}
 	}
 	for i, q := range []Query{
-		nearest(1), nearest(l.TopK), {Limit: 1}, {Limit: 1, Offset: l.TopK - 1, Filter: &Filter{}},
+		nearest(1), nearest(l.TopK),
+		{Limit: 1},
+		{Limit: 1, Offset: l.TopK - 1, Filter: &Filter{}},
 		with(func(q *Query) { q.Offset = l.TopK - 10 }),
 		with(func(q *Query) { q.Params = SearchParams{Ef: l.Ef, Quantization: QuantizationParams{Oversampling: 1}} }),
 		with(func(q *Query) { q.MMR, q.ScoreThreshold = &MMR{Diversity: 1, Candidates: l.TopK}, &half }),

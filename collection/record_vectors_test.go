@@ -178,7 +178,8 @@ func TestRecordsAreWrittenAsEver(t *testing.T) {
 		want   string
 	}{
 		"number": {
-			Point{ID: NumID(258), Vector: []float32{1, -0.5}, Payload: Payload{"a": int64(1)}}, testConfig(),
+			Point{ID: NumID(258), Vector: []float32{1, -0.5}, Payload: Payload{"a": int64(1)}},
+			testConfig(),
 			"01 01 0200 0000000000000102 0000803f 000000bf 81a16101",
 		},
 		"uuid":    {Point{ID: id, Vector: []float32{2}}, infoOf(1, Dot).Config, "01 02 0100 f4000000000000000000000000000079 00000040"},
@@ -187,7 +188,8 @@ func TestRecordsAreWrittenAsEver(t *testing.T) {
 		"named": {
 			Point{ID: NumID(1), Vector: []float32{1, 2}, Payload: Payload{"a": true}, Vectors: []NamedVector{
 				{Name: "t", Sparse: &SparseVector{Indices: []uint32{7, 3}, Values: []float32{1, 2}}}, {Name: "s", Sparse: &SparseVector{}},
-			}}, c,
+			}},
+			c,
 			"02 01 0300 0000000000000001 " + "0100 01 00 02000000 " + "0000 02 00 00000000 " + "0100 02 00 02000000 " +
 				"0000803f 00000040 " + "03000000 07000000 00000040 0000803f " + "81a161c3",
 		},
