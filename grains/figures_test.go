@@ -58,7 +58,7 @@ func TestFiguresPauses(t *testing.T) {
 	all.Wait()
 	tell("%d points in process: %.0f points/s", n, float64(n)/time.Since(began).Seconds())
 	began = time.Now()
-	for linked := false; !linked; time.Sleep(100 * time.Millisecond) {
+	for linked, look := false, time.Tick(100*time.Millisecond); !linked; <-look {
 		info, err := k.client.GetCollection(context.Background(), k.tenant, "m")
 		if err != nil {
 			t.Fatal(err)
