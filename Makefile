@@ -120,7 +120,7 @@ bench: ## what this machine reaches
 .PHONY: bench-tenancy
 bench-tenancy: ## what keys and tenants cost: PAIRS of measurements with and without, TENANTS at once
 	@go test -count=1 -run '^$$' -bench Admission ./http | grep ^Benchmark
-	@go test -count=1 -tags figures -timeout 60m ./e2e -run TestFigures -v $(if $(PAIRS),-pairs $(PAIRS)) $(if $(TENANTS),-tenants $(TENANTS)) | grep '^figure\|^---\|_test.go'
+	@go test -count=1 -tags figures -timeout 60m ./e2e -run 'TestFiguresTenancy|TestFiguresManyTenants' -v $(if $(PAIRS),-pairs $(PAIRS)) $(if $(TENANTS),-tenants $(TENANTS)) | grep '^figure\|^---\|_test.go'
 
 .PHONY: bench-index
 bench-index: ## the graph beside hnswlib: DATA=DIR (or gaussians, wide) PEER=BINARY ROWS=N METRIC=l2|cos|l1 OUT=DIR
@@ -134,7 +134,7 @@ bench-growth: ## the same at 10,000 and at 1,000,000 x 128: PEER=BINARY OUT=DIR
 
 .PHONY: bench-million
 bench-million: ## one node to POINTS (1,000,000) x 128: upserts, searches meanwhile, the collector's pauses
-	@go test -count=1 -tags figures ./e2e -run TestFigures -timeout 90m -v -points $(or $(POINTS),1000000) | grep -v '^=== '
+	@go test -count=1 -tags figures ./e2e -run TestFiguresMillion -timeout 90m -v -points $(or $(POINTS),1000000) | grep -v '^=== '
 
 .PHONY: bench-pauses
 bench-pauses: ## the collector's pauses in a node with POINTS (1,000,000) x 128 at full load, made in process
