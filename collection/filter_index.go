@@ -6,7 +6,6 @@ import (
 	"math/bits"
 	"sync"
 
-	"github.com/hivehub/waggle/index"
 	"github.com/hivehub/waggle/index/filter"
 )
 
@@ -115,6 +114,12 @@ type Row struct {
 	Vectors VectorSet
 }
 
+// SlotView is what Select asks of an index's view, see index.View.
+type SlotView interface {
+	Slots() uint32
+	Visible(first uint32) uint64
+}
+
 // Select returns the slots of a view that pass f. The view may not be released
 // meanwhile; row says what is in a slot that it sees. c is the collection's
 // configuration; of a plain one every slot has the vector. A nil index knows
@@ -122,7 +127,7 @@ type Row struct {
 //
 // Which slots a view sees is asked only where it matters: it takes longer than
 // to evaluate a filter.
-func (x *FilterIndex) Select(ctx context.Context, f *Filter, c Config, view index.View, row func(slot uint32) Row) (Selected, error) {
+func (x *FilterIndex) Select(ctx context.Context, f *Filter, c Config, view SlotView, row func(slot uint32) Row) (Selected, error) {
 	s := Selected{Slots: allSlots(view.Slots())}
 	doubt := s.Slots
 	if x != nil {

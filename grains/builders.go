@@ -95,24 +95,44 @@ func (b *builders) step(l *liveIndex) {
 	if l.dropped.Load() || l.ended.Load() {
 		return
 	}
-	if l.index.Waiting() > buildStep {
+	if l.waiting() > buildStep {
 		b.offer(l) // for another builder
 	}
-	if more := l.indexPayloads(); l.index.Build(buildStep) > 0 || more {
+	more := false
+	for _, t := range l.tables {
+		more = t.indexPayloads() || more
+		if t.dense != nil {
+			more = t.dense.Build(buildStep) > 0 || more
+		}
+	}
+	if more {
 		b.offer(l)
 	}
 	l.built.Broadcast()
 }
 
 // awaitBuilders holds a write back while vectors of more than tailBytesMax, at
-// a byte a value, wait for the graph, and refuses it when the caller cannot
+// a byte a value, wait for a graph, and refuses it when the caller cannot
 // wait. A collection without a graph waits for nothing.
 func (l *liveIndex) awaitBuilders(ctx context.Context, tailBytesMax int) error {
-	o := graphOptions(l.info.Config)
-	most := max(tailBytesMax/l.info.Config.Vector().Size, 2*min(o.Threshold, math.MaxInt/2))
-	for l.index.Waiting() >= most {
+	for _, t := range l.tables {
+		if t.dense == nil {
+			continue
+		}
+		if err := t.awaitBuilders(ctx, tailBytesMax); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *table) awaitBuilders(ctx context.Context, tailBytesMax int) error {
+	l := t.live
+	o := t.options()
+	most := max(tailBytesMax/l.info.Config.Vectors[t.ref.Number].Size, 2*min(o.Threshold, math.MaxInt/2))
+	for t.dense.Waiting() >= most {
 		built := l.built.Wait()
-		if l.index.Waiting() < most {
+		if t.dense.Waiting() < most {
 			return nil
 		}
 		select {

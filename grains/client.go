@@ -175,7 +175,7 @@ func (c *Client) open(ctx context.Context, tc tenant.Context, name string) (coll
 	if err != nil {
 		return nil, collection.Info{}, err
 	}
-	info, err := lookup(view, tc.TenantID, name)
+	info, err := lookup(view, tc, name)
 	if err != nil {
 		view.Close()
 		return nil, collection.Info{}, err
@@ -183,9 +183,15 @@ func (c *Client) open(ctx context.Context, tc tenant.Context, name string) (coll
 	return view, info, nil
 }
 
-func lookup(r collection.Reader, id tenant.ID, name string) (collection.Info, error) {
-	info, ok, err := collection.Resolve(r, id, name)
-	if err == nil && !ok {
+// lookup resolves a name or an alias inside the tenant. A key that is narrowed
+// has to be for the name and for the collection: what it is not for it cannot
+// tell from what is not there.
+func lookup(r collection.Reader, tc tenant.Context, name string) (collection.Info, error) {
+	if !tc.MayCollection(name) {
+		return collection.Info{}, notFound(name)
+	}
+	info, ok, err := collection.Resolve(r, tc.TenantID, name)
+	if err == nil && (!ok || info.Name != name && !tc.MayCollection(info.Name)) {
 		err = notFound(name)
 	}
 	return info, err

@@ -17,15 +17,16 @@ import (
 	"github.com/hivehub/waggle/persistence/disk"
 )
 
-// An index file keeps the graph of a collection over the times when it is not
-// in memory. It is a cache: the store has everything that is not in it, and a
+// An index file keeps the graph of a vector over the times when its collection
+// is not in memory. It is a cache: the store has everything that is not in it, and a
 // collection without one, or with an old one, only has more to build.
 //
 // A file is written under another name, synced and renamed, and the one before
-// it stays until the new name is durable. It is <partition>/<collection>-<n>.widx,
-// of which the highest n counts. All numbers are little-endian:
+// it stays until the new name is durable. It is <partition>/<collection>-<n>.widx
+// for a collection's first vector, <partition>/<collection>.<vector>-<n>.widx for
+// the others, of which the highest n counts. All numbers are little-endian:
 //
-//	0   magic "WIDX", version 1 (uint32)
+//	0   magic "WIDX" (uint32), version 1, number of the vector (uint16)
 //	8   partition, collection, length of the rest (uint64)
 //	32  CRC-32C of the bytes before it
 //	36  a graph file of package hnsw, with checksums of its own
@@ -43,19 +44,26 @@ var (
 )
 
 // fileKey is whose index a file is.
-type fileKey struct{ partition, collection uint64 }
+type fileKey struct {
+	partition, collection uint64
+	vector                uint16 // its place in Config.Vectors
+}
 
 func (k fileKey) dir() string { return strconv.FormatUint(k.partition, 10) }
 
 func (k fileKey) name(number uint64) string {
-	return path.Join(k.dir(), fmt.Sprintf("%d-%d%s", k.collection, number, fileSuffix))
+	if k.vector == 0 {
+		return path.Join(k.dir(), fmt.Sprintf("%d-%d%s", k.collection, number, fileSuffix))
+	}
+	return path.Join(k.dir(), fmt.Sprintf("%d.%d-%d%s", k.collection, k.vector, number, fileSuffix))
 }
 
 // header is the header of a file with so many bytes behind it.
 func (k fileKey) header(length int64) []byte {
 	h := make([]byte, 0, fileHeaderBytes)
 	h = binary.LittleEndian.AppendUint32(h, fileMagic)
-	h = binary.LittleEndian.AppendUint32(h, fileVersion)
+	h = binary.LittleEndian.AppendUint16(h, fileVersion)
+	h = binary.LittleEndian.AppendUint16(h, k.vector)
 	h = binary.LittleEndian.AppendUint64(h, k.partition)
 	h = binary.LittleEndian.AppendUint64(h, k.collection)
 	h = binary.LittleEndian.AppendUint64(h, uint64(length))
@@ -101,17 +109,17 @@ func openIndexFiles(d disk.Disk, log *slog.Logger) *indexFiles {
 	return f
 }
 
-// find takes note of a file, of which only the newest of a collection stays.
+// find takes note of a file, of which only the newest of a vector stays.
 func (f *indexFiles) find(partition uint64, name string) {
 	if strings.HasSuffix(name, tempSuffix) {
 		f.discard(path.Join(strconv.FormatUint(partition, 10), name))
 		return
 	}
-	collection, number, ok := parseFileName(name)
+	k, number, ok := parseFileName(name)
 	if !ok {
 		return
 	}
-	k := fileKey{partition, collection}
+	k.partition = partition
 	older := min(f.known[k], number)
 	f.known[k] = max(f.known[k], number)
 	if older > 0 {
@@ -119,12 +127,21 @@ func (f *indexFiles) find(partition uint64, name string) {
 	}
 }
 
-func parseFileName(name string) (collection, number uint64, ok bool) {
+// parseFileName reads a file's name inside the partition's directory.
+func parseFileName(name string) (k fileKey, number uint64, ok bool) {
 	base, isFile := strings.CutSuffix(name, fileSuffix)
-	first, second, isPair := strings.Cut(base, "-")
-	collection, errFirst := strconv.ParseUint(first, 10, 64)
-	number, errSecond := strconv.ParseUint(second, 10, 64)
-	return collection, number, isFile && isPair && errFirst == nil && errSecond == nil && number > 0
+	whose, count, isPair := strings.Cut(base, "-")
+	whose, vector, isOther := strings.Cut(whose, ".")
+	collection, errWhose := strconv.ParseUint(whose, 10, 64)
+	number, errCount := strconv.ParseUint(count, 10, 64)
+	k.collection = collection
+	if isOther {
+		n, err := strconv.ParseUint(vector, 10, 16)
+		if k.vector = uint16(n); err != nil || n == 0 {
+			return k, 0, false
+		}
+	}
+	return k, number, isFile && isPair && errWhose == nil && errCount == nil && number > 0
 }
 
 // discard removes a file that nobody needs. If it stays, the next start
@@ -136,7 +153,7 @@ func (f *indexFiles) discard(name string) {
 }
 
 func (f *indexFiles) warn(what string, k fileKey, err error) {
-	f.log.Warn(what, "partition", k.partition, "collection", k.collection, "err", err)
+	f.log.Warn(what, "partition", k.partition, "collection", k.collection, "vector", k.vector, "err", err)
 }
 
 // of returns whose files of a partition are there.
@@ -152,7 +169,7 @@ func (f *indexFiles) of(partition uint64) []fileKey {
 	return keys
 }
 
-// remove removes a collection's file, if there is one.
+// remove removes a file, if there is one.
 func (f *indexFiles) remove(k fileKey) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -211,9 +228,9 @@ func readIndexFile(k fileKey, file disk.File, read func(io.Reader) error) error 
 	return read(io.NewSectionReader(file, fileHeaderBytes, size-fileHeaderBytes))
 }
 
-// save makes what write writes the collection's file, unless wanted, asked at
+// save makes what write writes the vector's file, unless wanted, asked at
 // last, says no. It reports whether that is done; nothing is when another save
-// of the collection is under way. An error leaves the file that was there.
+// of it is under way. An error leaves the file that was there.
 func (f *indexFiles) save(ctx context.Context, k fileKey, write func(io.Writer) (int64, error), wanted func() bool) (bool, error) {
 	f.mu.Lock()
 	old, isBusy := f.known[k], f.busy[k]

@@ -62,29 +62,35 @@ func (c *Client) newIndexFiles(dir string) *indexFiles {
 	return f
 }
 
-// save writes the graph of a live index to its file, as well as it can: without
-// the file there is only more to build. It reports whether there is a new file.
-func (c *Client) save(ctx context.Context, h *handle, l *liveIndex) bool {
-	if c.files.disk == nil || l.dropped.Load() || l.index.Linked() == 0 {
+// save writes the graph of a table to its file, as well as it can: without the
+// file there is only more to build. It reports whether there is a new file.
+func (c *Client) save(ctx context.Context, h *handle, t *table) bool {
+	if c.files.disk == nil || t.live.dropped.Load() || t.linked() == 0 {
 		return false
 	}
-	changes, begun := l.keeping.changes.Load(), time.Now()
-	waiting := int64(l.index.Waiting())
-	done, err := c.files.save(ctx, fileKeyOf(h), l.index.WriteTo, func() bool { return !l.dropped.Load() })
+	k := t.fileKey(h)
+	changes, begun := t.keeping.changes.Load(), time.Now()
+	waiting := int64(t.waiting())
+	done, err := c.files.save(ctx, k, t.dense.WriteTo, func() bool { return !t.live.dropped.Load() })
 	if err != nil && ctx.Err() == nil {
-		c.files.warn("a graph could not be written to its file", fileKeyOf(h), err)
+		c.files.warn("a graph could not be written to its file", k, err)
 	}
 	if err != nil || done {
-		l.keeping.since.Store(begun.UnixNano())
-		l.keeping.took.Store(int64(time.Since(begun)))
+		t.keeping.since.Store(begun.UnixNano())
+		t.keeping.took.Store(int64(time.Since(begun)))
 	}
 	if done {
-		l.keeping.changes.Add(-max(0, changes-waiting))
+		t.keeping.changes.Add(-max(0, changes-waiting))
 	}
 	return done
 }
 
-func fileKeyOf(h *handle) fileKey { return fileKey{h.replica.Group() - 1, h.key.collection} }
+func (t *table) fileKey(h *handle) fileKey {
+	return fileKey{h.replica.Group() - 1, h.key.collection, t.ref.Number}
+}
+
+// graphs are the tables that have a graph, or will have one.
+func (l *liveIndex) graphs() []*table { return l.tables[:len(l.info.Config.Vectors)] }
 
 // saveLoop writes the graphs of active collections, one at a time.
 func (c *Client) saveLoop() {
@@ -103,21 +109,32 @@ func (c *Client) saveLoop() {
 func (c *Client) saveDue(now time.Time) {
 	for _, h := range c.directory.all() {
 		l := h.live.Load()
-		if l == nil || !l.keeping.due(now, l.index.Linked(), l.index.Waiting()) || !c.directory.pin(h) {
+		if l == nil {
 			continue
 		}
-		if c.save(c.background, h, l) {
-			c.share(h)
+		for _, t := range l.graphs() {
+			if !t.keeping.due(now, t.linked(), t.waiting()) || !c.directory.pin(h) {
+				continue
+			}
+			if c.save(c.background, h, t) {
+				c.share(h, t)
+			}
+			c.directory.release(h)
 		}
-		c.directory.release(h)
 	}
 }
 
-// saveRetired writes the graph of an index that was passivated, if its file is
-// not as it is.
+// saveRetired writes the graphs of an index that was passivated, if their files
+// are not as they are.
 func (c *Client) saveRetired(ctx context.Context, h *handle) {
-	if l := h.live.Load(); l != nil && l.keeping.changes.Load() > int64(l.index.Waiting()) {
-		c.save(ctx, h, l)
+	l := h.live.Load()
+	if l == nil {
+		return
+	}
+	for _, t := range l.graphs() {
+		if t.keeping.changes.Load() > int64(t.waiting()) {
+			c.save(ctx, h, t)
+		}
 	}
 }
 
@@ -145,24 +162,29 @@ func (c *Client) sweepFiles(r *actors.Replica) {
 	}
 }
 
-// begin makes the index what its file says, or leaves it empty. It returns how
-// points are added to it, and what ends that.
-func (l *liveIndex) begin(files *indexFiles, k fileKey) (add addFunc, done func()) {
-	v := l.info.Config.Vector()
-	var loading *hnsw.Loading
-	ok := files.load(k, func(r io.Reader) (err error) {
-		loading, err = hnsw.Read(r, v.Size, v.Distance.Metric(), placedOptions(l.info.Config, files.dir))
-		return err
-	})
-	if !ok {
-		return l.index.Add, func() {}
-	}
-	return loading.Add, func() {
-		missing := loading.Missing()
-		l.index = loading.Done()
-		l.keeping.changes.Store(int64(missing))
+// begin makes the graphs what their files say, or leaves them empty. Until the
+// end of the load points are added by way of each table's add.
+func (l *liveIndex) begin(files *indexFiles, partition uint64) {
+	for _, t := range l.graphs() {
+		t.begin(files, fileKey{partition, l.info.ID, t.ref.Number})
 	}
 }
 
-// addFunc is hnsw.Index.Add, or of an index that is loaded.
-type addFunc func(label uint64, vector []float32) (slot uint32, err error)
+func (t *table) begin(files *indexFiles, k fileKey) {
+	c := t.live.info.Config
+	v := c.Vectors[t.ref.Number]
+	var loading *hnsw.Loading
+	ok := files.load(k, func(r io.Reader) (err error) {
+		loading, err = hnsw.Read(r, v.Size, v.Distance.Metric(), placedOptions(c, v, files.dir))
+		return err
+	})
+	if !ok {
+		return
+	}
+	t.add = loading.Add
+	t.done = func() {
+		missing := loading.Missing()
+		t.dense = loading.Done()
+		t.keeping.changes.Store(int64(missing))
+	}
+}

@@ -20,15 +20,16 @@ import (
 const (
 	transferIndex = 'x'         // the kind of transfer, see actors.Node.Transfer
 	shareTimeout  = time.Minute // other graphs wait meanwhile to be written
-	shareMetaSize = 16          // partition, collection: little-endian
+	shareMetaSize = 16          // partition, collection: little-endian,
+	shareMetaMore = 18          // and the vector, unless it is the first
 )
 
-// share sends a collection's file to the other nodes of its partition.
-func (c *Client) share(h *handle) {
+// share sends a vector's file to the other nodes of its partition.
+func (c *Client) share(h *handle, t *table) {
 	if c.options.Topology == nil || !h.replica.Leads() {
 		return
 	}
-	k := fileKeyOf(h)
+	k := t.fileKey(h)
 	p, _ := c.options.Topology.Topology().Placement(h.replica.Group())
 	for _, r := range p.Replicas {
 		if to := r.ID.Member(); to != c.node.Number() && c.node.Connected(to) {
@@ -52,20 +53,39 @@ func (c *Client) sendFile(ctx context.Context, k fileKey, to uint32) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, shareTimeout)
 	defer cancel()
+	body := io.NewSectionReader(file, fileHeaderBytes, size-fileHeaderBytes)
+	_, err = c.node.Transfer(ctx, to, transferIndex, k.meta(), size-fileHeaderBytes, body)
+	return err
+}
+
+// meta is what goes before the file of a vector.
+func (k fileKey) meta() []byte {
 	meta := binary.LittleEndian.AppendUint64(nil, k.partition)
 	meta = binary.LittleEndian.AppendUint64(meta, k.collection)
-	body := io.NewSectionReader(file, fileHeaderBytes, size-fileHeaderBytes)
-	_, err = c.node.Transfer(ctx, to, transferIndex, meta, size-fileHeaderBytes, body)
-	return err
+	if k.vector != 0 {
+		meta = binary.LittleEndian.AppendUint16(meta, k.vector)
+	}
+	return meta
+}
+
+func parseMeta(meta []byte) (k fileKey, ok bool) {
+	if len(meta) != shareMetaSize && len(meta) != shareMetaMore {
+		return k, false
+	}
+	k = fileKey{partition: binary.LittleEndian.Uint64(meta), collection: binary.LittleEndian.Uint64(meta[8:])}
+	if len(meta) == shareMetaMore {
+		k.vector = binary.LittleEndian.Uint16(meta[shareMetaSize:])
+	}
+	return k, true
 }
 
 // receiveFile takes a file of a collection whose partition has a replica here.
 // It is an actors.TransferHandler.
 func (c *Client) receiveFile(_ uint32, meta []byte, size int64) (actors.Sink, error) {
-	if len(meta) != shareMetaSize || size <= 0 {
+	k, ok := parseMeta(meta)
+	if !ok || size <= 0 {
 		return nil, collection.Errorf(collection.InvalidArgument, "not an index file")
 	}
-	k := fileKey{binary.LittleEndian.Uint64(meta), binary.LittleEndian.Uint64(meta[8:])}
 	if c.files.disk == nil || k.partition >= uint64(c.node.Partitions()) || !c.node.Partition(k.partition).Here() {
 		return nil, collection.Errorf(collection.NotFound, "the partition is not here")
 	}

@@ -14,7 +14,7 @@ import (
 func TestReceiveIndexFile(t *testing.T) {
 	d := disk.NewMem(1)
 	f := openIndexFiles(d, slog.New(slog.DiscardHandler))
-	k := fileKey{3, 7}
+	k := fileKey{3, 7, 1}
 	take := func(body string, commit bool) {
 		t.Helper()
 		in, err := f.receive(k, int64(len(body)))

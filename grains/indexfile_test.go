@@ -178,16 +178,16 @@ func TestUnwantedIndexFile(t *testing.T) {
 func FuzzIndexFileName(f *testing.F) {
 	f.Add("12-3.widx")
 	f.Add("12-3.widx.tmp")
+	f.Add("12.7-3.widx")
 	f.Add("-.widx")
 	f.Fuzz(func(t *testing.T, name string) {
-		collection, number, ok := parseFileName(name)
+		k, number, ok := parseFileName(name)
 		if !ok {
 			return
 		}
-		k := fileKey{1, collection}
-		c, n, ok := parseFileName(strings.TrimPrefix(k.name(number), "1/"))
-		if !ok || c != collection || n != number {
-			t.Fatalf("%q is %d, %d", name, collection, number)
+		again, n, ok := parseFileName(strings.TrimPrefix(k.name(number), "0/"))
+		if !ok || again != k || n != number {
+			t.Fatalf("%q is %v, %d", name, k, number)
 		}
 	})
 }

@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 
 	"github.com/hivehub/waggle/collection"
-	"github.com/hivehub/waggle/index"
 	"github.com/hivehub/waggle/index/filter"
 )
 
@@ -18,10 +17,10 @@ const (
 	payloadStep = 2048
 )
 
-// payloadIndex is the index of a live index's payloads. Most collections are
-// never searched with a filter and most that are cold must answer soon, so it
-// is made when a filter first comes, by the builders, while searches still look
-// at every payload.
+// payloadIndex is the index of a table's payloads. Most collections are never
+// searched with a filter and most that are cold must answer soon, so it is made
+// when a filter first comes, by the builders, while searches still look at every
+// payload; or at once where a field was declared.
 //
 // From begin on, whoever writes tells it of every change. What was there before
 // is read from a view taken then: a slot in it is not used again until it is
@@ -33,7 +32,7 @@ type payloadIndex struct {
 	ready   atomic.Pointer[collection.FilterIndex] // the same, once complete
 
 	fill sync.Mutex // held by the builder that fills it, for:
-	view index.View
+	view slots
 	next uint32 // slot
 }
 
@@ -54,16 +53,27 @@ func (p *payloadIndex) bytes() int64 {
 	return 0
 }
 
-// wantPayloads has the index made if a collection of so many points is worth it.
-func (l *liveIndex) wantPayloads(points int) {
-	if points >= payloadsMin && !l.payloads.wanted.Load() && !l.payloads.wanted.Swap(true) {
-		l.changed(l)
+// wantPayloads has the payloads of all points indexed.
+func (l *liveIndex) wantPayloads() {
+	for _, t := range l.points() {
+		t.wantPayloads()
+	}
+}
+
+// indexable reports whether the table's payloads may have an index. The few
+// points that a plain collection has without a vector are not worth one.
+func (t *table) indexable() bool { return !t.live.plain || t.kind == denseTable }
+
+// wantPayloads has the index made.
+func (t *table) wantPayloads() {
+	if t.indexable() && !t.payloads.wanted.Load() && !t.payloads.wanted.Swap(true) {
+		t.live.changed(t.live)
 	}
 }
 
 // indexPayloads does a builder's step, and reports whether there is more to do.
-func (l *liveIndex) indexPayloads() (more bool) {
-	p := &l.payloads
+func (t *table) indexPayloads() (more bool) {
+	p := &t.payloads
 	if !p.wanted.Load() || p.ready.Load() != nil || !p.fill.TryLock() {
 		return false
 	}
@@ -72,13 +82,13 @@ func (l *liveIndex) indexPayloads() (more bool) {
 		return false
 	}
 	if p.view == nil {
-		l.beginPayloads()
+		t.beginPayloads()
 	}
 	x := p.growing.Load()
 	end := min(p.next+payloadStep, p.view.Slots())
 	for ; p.next < end; p.next++ {
 		if _, ok := p.view.Label(p.next); ok {
-			r := l.row(p.next)
+			r := t.row(p.next)
 			x.Add(p.next, r.id, r.payload)
 		}
 	}
@@ -92,26 +102,31 @@ func (l *liveIndex) indexPayloads() (more bool) {
 }
 
 // beginPayloads takes a view with everything that the index is not told of.
-func (l *liveIndex) beginPayloads() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.payloads.view = l.index.View()
-	l.payloads.growing.Store(collection.NewFilterIndex(filter.Options{}))
+func (t *table) beginPayloads() {
+	t.live.mu.Lock()
+	defer t.live.mu.Unlock()
+	view := t.view()
+	t.payloads.view = view.slots()
+	t.payloads.growing.Store(collection.NewFilterIndex(filter.Options{}))
 }
 
-// allowed evaluates a filter into a bitmap of the view's slots. payloads is
-// what was ready before the view was taken, or nil.
-func (l *liveIndex) allowed(
-	ctx context.Context, payloads *collection.FilterIndex, view index.View, f *collection.Filter,
-) (collection.Selected, error) {
+// allowed evaluates a filter into a bitmap of a view's slots.
+func (t *table) allowed(ctx context.Context, v *tableView, f *collection.Filter) (collection.Selected, error) {
 	if f == nil {
 		return collection.Selected{}, nil
 	}
-	if payloads == nil {
-		l.wantPayloads(view.Len())
+	if v.payloads == nil && v.slots().Len() >= payloadsMin {
+		t.wantPayloads()
 	}
-	return payloads.Select(ctx, f, l.info.Config, view, func(slot uint32) collection.Row {
-		r := l.row(slot)
-		return collection.Row{ID: r.id, Payload: r.payload, Vectors: 1} // of a plain collection
+	return v.payloads.Select(ctx, f, t.live.info.Config, v.slots(), func(slot uint32) collection.Row {
+		r := t.row(slot)
+		asked := collection.Row{ID: r.id, Payload: r.payload}
+		switch {
+		case r.spread != nil:
+			asked.Vectors = r.spread.has
+		case t.kind == denseTable:
+			asked.Vectors = 1
+		}
+		return asked
 	})
 }

@@ -19,7 +19,7 @@ func liveOf(dim int) *liveIndex {
 	l := newLiveIndex(collection.Info{
 		Name: "c", Config: collection.Config{Vectors: []collection.VectorParams{{Size: dim, Distance: collection.Euclid}}},
 	}, "", func(*liveIndex) {})
-	l.index = hnsw.New(dim, index.L2, hnsw.Options{EfSearch: efSearchDefault})
+	l.tables[0].dense = hnsw.New(dim, index.L2, hnsw.Options{EfSearch: efSearchDefault})
 	l.loading = false
 	return l
 }
@@ -46,11 +46,18 @@ func (l *liveIndex) put(tb testing.TB, version uint64, old []uint64, points ...c
 
 // build does all that builders would.
 func (l *liveIndex) build() {
-	l.wantPayloads(payloadsMin)
-	for l.indexPayloads() {
+	l.wantPayloads()
+	for l.tables[0].indexPayloads() {
 	}
-	for l.index.Build(512) > 0 {
+	for l.tables[0].dense.Build(512) > 0 {
 	}
+}
+
+// search answers a query for the nearest to a vector of a plain collection.
+func (l *liveIndex) search(ctx context.Context, q *collection.Query, vector []float32) ([]collection.Hit, error) {
+	p := planned{plan: plan{query: q, input: collection.Input{Dense: vector}, distance: l.info.Config.Vector().Distance}}
+	p.need.add(0)
+	return l.query(ctx, &p)
 }
 
 func mustFilter(tb testing.TB, text string) *collection.Filter {
@@ -160,14 +167,16 @@ func TestFilteredQueries(t *testing.T) {
 // many that are. No payload may be looked at for it.
 func (l *liveIndex) checkSelected(tb testing.TB, f *collection.Filter) (matches int) {
 	tb.Helper()
-	payloads := l.payloads.ready.Load()
-	view := l.index.View()
-	defer view.Release()
-	selected, err := l.allowed(context.Background(), payloads, view, f)
+	t := l.tables[0]
+	taken := t.view()
+	defer taken.release()
+	view := taken.slots()
+	selected, err := t.allowed(context.Background(), &taken, f)
 	if err != nil || selected.Asked > 0 {
 		tb.Fatalf("%d payloads were looked at, error %v", selected.Asked, err)
 	}
-	scanned, err := l.allowed(context.Background(), nil, view, f)
+	taken.payloads = nil
+	scanned, err := t.allowed(context.Background(), &taken, f)
 	for i := range selected.Slots {
 		selected.Slots[i] &= view.Visible(uint32(64 * i))
 	}
@@ -231,8 +240,8 @@ func TestPayloadIndexIsMadeBesideWrites(t *testing.T) {
 	for range 2 { // builders
 		wg.Go(func() {
 			for {
-				l.indexPayloads()
-				l.index.Build(64)
+				l.tables[0].indexPayloads()
+				l.tables[0].dense.Build(64)
 				select {
 				case <-stop:
 					return
@@ -247,8 +256,8 @@ func TestPayloadIndexIsMadeBesideWrites(t *testing.T) {
 	close(stop)
 	wg.Wait()
 	l.build()
-	if l.payloads.bytes() == 0 || l.memory() < l.index.Bytes()+l.payloads.bytes() {
-		t.Errorf("the index takes %d bytes of %d", l.payloads.bytes(), l.memory())
+	if l.tables[0].payloads.bytes() == 0 || l.memory() < l.tables[0].dense.Bytes()+l.tables[0].payloads.bytes() {
+		t.Errorf("the index takes %d bytes of %d", l.tables[0].payloads.bytes(), l.memory())
 	}
 	for range 5 {
 		write(rng.Perm(n)[:500])
@@ -275,9 +284,9 @@ func TestPayloadIndexIsMadeWhenWanted(t *testing.T) {
 		if _, err := l.search(t.Context(), &collection.Query{Filter: f, Limit: 1}, []float32{0, 0}); err != nil {
 			t.Fatal(err)
 		}
-		for l.indexPayloads() {
+		for l.tables[0].indexPayloads() {
 		}
-		if got := l.payloads.bytes() > 0; offered != offers || got != made {
+		if got := l.tables[0].payloads.bytes() > 0; offered != offers || got != made {
 			t.Errorf("offered to builders %d times, want %d; there is an index: %v, want %v", offered, offers, got, made)
 		}
 	}
@@ -295,13 +304,13 @@ func TestPayloadIndexIsMadeWhenWanted(t *testing.T) {
 func BenchmarkFilteredQuery(b *testing.B) {
 	const n, dim, queries = 60_000, 128, 8
 	l, vectors, sorted := filteredSet(b, n, dim, queries)
-	ready := l.payloads.ready.Load()
+	ready := l.tables[0].payloads.ready.Load()
 	for _, permille := range []int{1, 10, 100, 300, 1000} {
 		for _, kind := range []string{"any", "alike", "unlike"} {
 			for _, way := range []string{"scan", "planned", "exact"} {
 				b.Run(fmt.Sprintf("%s/%d/%s", kind, permille, way), func(b *testing.B) {
-					if l.payloads.ready.Store(ready); way == "scan" {
-						l.payloads.ready.Store(nil)
+					if l.tables[0].payloads.ready.Store(ready); way == "scan" {
+						l.tables[0].payloads.ready.Store(nil)
 					}
 					i := 0
 					filters := make([]*collection.Filter, queries)

@@ -45,51 +45,76 @@ func (c *Client) query(ctx context.Context, tc tenant.Context, name string, q *c
 	if err != nil {
 		return nil, err
 	}
-	vector, err := queryVector(view, info, q)
+	if listed(q) {
+		defer view.Close()
+		return c.list(ctx, tc, view, info, q)
+	}
+	p, err := planOf(view, tc, &info, q)
 	view.Close()
 	if err != nil {
 		return nil, err
 	}
-	h := c.directory.acquire(grainKey{tc.TenantID, info.ID})
-	defer c.directory.release(h)
-	live, err := c.activated(ctx, h, info)
+	h, live, err := c.acquire(ctx, tc, info)
 	if err != nil {
 		return nil, err
 	}
+	defer c.directory.release(h)
 	if err := c.enterSearch(ctx); err != nil {
 		return nil, err
 	}
 	defer func() { <-c.searches }()
-	return live.search(ctx, q, vector)
+	return live.query(ctx, p)
 }
 
-// supported refuses queries that nothing here answers.
-func supported(info collection.Info, q *collection.Query) error {
-	simple := q.Nearest != nil && q.Nearest.Sparse == nil && q.MMR == nil && q.Recommend == nil && q.Fusion == nil &&
-		len(q.Prefetch) == 0 && q.LookupFrom == nil && q.Using == ""
-	if !simple || !info.Config.Plain() {
-		return collection.Errorf(collection.Unimplemented, "only queries for the nearest to one dense vector without a name are supported yet")
-	}
-	return nil
+// listed reports whether a query asks for nothing: it lists points.
+func listed(q *collection.Query) bool {
+	return q.Nearest == nil && q.Recommend == nil && q.Fusion == nil
 }
 
-// queryVector is the vector to search with, in the form of the stored ones.
-func queryVector(r collection.Reader, info collection.Info, q *collection.Query) ([]float32, error) {
-	if err := supported(info, q); err != nil {
-		return nil, err
-	}
-	if q.Nearest.ID == nil {
-		in, _, err := info.Config.Prepare(q.Using, *q.Nearest)
-		return in.Dense, err
-	}
-	rec, _, ok, err := collection.GetPoint(r, info.ID, *q.Nearest.ID)
+// list answers a query that asks for nothing with the points of the least ids,
+// which score 1, as in Qdrant.
+func (c *Client) list(ctx context.Context, tc tenant.Context, view collection.View, info collection.Info, q *collection.Query) ([]collection.Hit, error) {
+	page, err := c.scroll(ctx, tc, view, info, &collection.ScrollRequest{
+		Limit: q.Limit + q.Offset, Filter: q.Filter, WithPayload: q.WithPayload, WithVector: q.WithVector,
+	})
 	if err != nil {
 		return nil, err
 	}
-	if !ok || rec.Vector() == nil {
-		return nil, collection.Errorf(collection.NotFound, "No point with id %s found", q.Nearest.ID)
+	points := page.Points[min(q.Offset, len(page.Points)):]
+	hits := make([]collection.Hit, len(points))
+	for i, p := range points {
+		hits[i] = collection.Hit{ID: p.ID, Score: 1, Payload: p.Payload, Vector: p.Vector, Vectors: p.Vectors}
 	}
-	return append([]float32(nil), rec.Vector()...), nil
+	return hits, nil
+}
+
+// acquire returns the index of a collection and the grain that has it, pinned.
+// One that was made with settings that change answers makes room for another.
+func (c *Client) acquire(ctx context.Context, tc tenant.Context, info collection.Info) (*handle, *liveIndex, error) {
+	h := c.directory.acquire(grainKey{tc.TenantID, info.ID})
+	live, err := c.activated(ctx, h, info)
+	if err == nil && live.configured.Load() && live.outdated(info.Config) {
+		live.reset.Store(true)
+		c.directory.release(h)
+		h = c.directory.acquire(grainKey{tc.TenantID, info.ID})
+		live, err = c.activated(ctx, h, info)
+	}
+	if err != nil {
+		c.directory.release(h)
+		return nil, nil, err
+	}
+	return h, live, nil
+}
+
+// outdated reports whether a search would find something else with settings
+// than with those that the index was made with.
+func (l *liveIndex) outdated(c collection.Config) bool {
+	for i := range c.Sparse {
+		if c.Sparse[i].IDF != l.info.Config.Sparse[i].IDF {
+			return true
+		}
+	}
+	return false
 }
 
 // activated returns the grain's index, loading it when the grain has none.
@@ -168,7 +193,7 @@ func (c *Client) Waiting() int {
 	sum := 0
 	for _, h := range c.directory.grains {
 		if live := h.live.Load(); live != nil {
-			sum += live.index.Waiting()
+			sum += live.waiting()
 		}
 	}
 	return sum

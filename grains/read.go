@@ -72,11 +72,20 @@ func (c *Client) Scroll(ctx context.Context, tc tenant.Context, name string, q c
 		return collection.Page{}, asError(err)
 	}
 	defer view.Close()
+	page, err := c.scroll(ctx, tc, view, info, &q)
+	return page, asError(err)
+}
+
+func (c *Client) scroll(ctx context.Context, tc tenant.Context, view collection.View, info collection.Info, q *collection.ScrollRequest) (collection.Page, error) {
+	page, done, err := c.scrollLive(ctx, grainKey{tc.TenantID, info.ID}, q)
+	if done || err != nil {
+		return page, err
+	}
 	want, err := q.WithPayload.Projection()
 	if err != nil {
-		return collection.Page{}, asError(err)
+		return collection.Page{}, err
 	}
-	page := collection.Page{Points: []collection.Point{}}
+	page = collection.Page{Points: []collection.Point{}}
 	err = matching(ctx, view, info, q.Offset, q.Filter, func(rec collection.Record) (bool, error) {
 		if len(page.Points) == q.Limit {
 			id := rec.ID()
@@ -87,7 +96,7 @@ func (c *Client) Scroll(ctx context.Context, tc tenant.Context, name string, q c
 		page.Points = append(page.Points, p)
 		return true, err
 	})
-	return page, asError(err)
+	return page, err
 }
 
 // Count counts the points that pass the filter, exactly.
@@ -100,7 +109,10 @@ func (c *Client) Count(ctx context.Context, tc tenant.Context, name string, f *c
 	if f == nil {
 		return info.Points, nil
 	}
-	var n uint64
+	n, done, err := c.countLive(ctx, grainKey{tc.TenantID, info.ID}, f)
+	if done || err != nil {
+		return n, asError(err)
+	}
 	err = matching(ctx, view, info, nil, f, func(collection.Record) (bool, error) {
 		n++
 		return true, nil

@@ -101,7 +101,7 @@ func (c *Client) named(ctx context.Context, tc tenant.Context, r *actors.Replica
 	if err != nil {
 		return collection.Info{}, err
 	}
-	info, err := lookup(view, tc.TenantID, name)
+	info, err := lookup(view, tc, name)
 	view.Close()
 	switch {
 	case err != nil && collection.CodeOf(err) != collection.NotFound:

@@ -112,6 +112,9 @@ func (c *Client) selectPoints(ctx context.Context, tc tenant.Context, name strin
 		return selected{}, err
 	}
 	defer view.Close()
+	if s, done, err := c.selectLive(ctx, tc, info, f); done || err != nil {
+		return s, err
+	}
 	s := selected{info: info}
 	err = matching(ctx, view, info, nil, f, func(rec collection.Record) (bool, error) {
 		s.ids = append(s.ids, rec.ID())

@@ -76,6 +76,7 @@ type Query struct {
 	K      int
 	Ef     int
 	Exact  bool
+	Linked bool // a graph may leave out what is not in it yet
 	Allow  []uint64
 }
 

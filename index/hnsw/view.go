@@ -107,7 +107,9 @@ func (s *search) run(ctx context.Context, dst []index.Hit) ([]index.Hit, error) 
 // them is the shorter way.
 func (s *search) walkGraph(ctx context.Context, way way, matches int) (done bool, err error) {
 	j := &judge{s.view.View, s.query.Allow}
-	if err := s.scanTail(ctx, j); err != nil {
+	if s.query.Linked {
+		s.beginScan()
+	} else if err := s.scanTail(ctx, j); err != nil {
 		return false, err
 	}
 	from := s.descend(s.walker.entry, s.top, 0)

@@ -45,6 +45,22 @@ func (v *View) Label(slot uint32) (label uint64, ok bool) {
 	return c.labels[row], true
 }
 
+// Visible is the bitmap of the 64 slots from first on, a multiple of 64, that
+// are in the view.
+func (v *View) Visible(first uint32) uint64 {
+	if first >= v.slots {
+		return 0
+	}
+	c, row := v.at(first)
+	var word uint64
+	for i := range min(64, len(c.labels)-row, int(v.slots-first)) {
+		if c.visible(row+i, v.seq) {
+			word |= 1 << i
+		}
+	}
+	return word
+}
+
 // Release ends the view. Only after it may the slots of documents removed
 // since be used again. Releasing twice does nothing.
 func (v *View) Release() {
