@@ -135,4 +135,12 @@ type Info struct {
 	// What the grain of an active collection adds; not in the catalog.
 	Indexed  uint64 // vectors in the graph
 	Building bool   // more are on their way into it
+
+	Fields []FieldInfo // declared ones, ordered by name; nil unless asked for
+}
+
+// FieldInfo is a declared field, and how many points have a value there.
+type FieldInfo struct {
+	PayloadIndex
+	Points uint64
 }

@@ -7,17 +7,18 @@ import (
 	"github.com/hivehub/waggle/tenant"
 )
 
-// GetCollection describes a collection.
+// GetCollection describes a collection: its settings, how far its graphs are,
+// and its declared fields.
 func (c *Client) GetCollection(ctx context.Context, tc tenant.Context, name string) (collection.Info, error) {
 	view, info, err := c.open(ctx, tc, name)
 	if err != nil {
 		return info, asError(err)
 	}
-	view.Close()
+	defer view.Close()
 	if live := c.directory.live(grainKey{tc.TenantID, info.ID}); live != nil {
 		live.describe(&info)
 	}
-	return info, nil
+	return info, asError(c.fields(ctx, tc, view, &info))
 }
 
 // ListCollections describes the tenant's collections, in the order of their names.

@@ -2,6 +2,7 @@ package grains
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/hivehub/waggle/actors"
@@ -56,6 +57,9 @@ func (c *Client) Write(ctx context.Context, tc tenant.Context, name string, w co
 	if tc.Nonce != "" && tc.Claim == 0 {
 		tc.Claim = tenant.NewClaim() // the nonce is for all entries of this write
 	}
+	if slices.ContainsFunc(w.Batch, byFilter) {
+		return c.writeInTurn(ctx, tc, name, w.Batch, o)
+	}
 	answer, err := c.write(ctx, tc, name, w, o)
 	if collection.CodeOf(err) == collection.NotFound {
 		// Nothing took effect. The name may stand for another collection now.
@@ -75,11 +79,6 @@ func (c *Client) write(ctx context.Context, tc tenant.Context, name string, w co
 	if s := selectionOf(&w); s != nil && s.Filter != nil {
 		return c.writeByFilter(ctx, tc, name, w, o)
 	}
-	for i := range w.Batch {
-		if s := selectionOf(&w.Batch[i]); s != nil && s.Filter != nil {
-			return collection.Answer{}, collection.Errorf(collection.Unimplemented, "a filter in a batch is not supported yet")
-		}
-	}
 	info, err := c.named(ctx, tc, r, name)
 	if err != nil {
 		return collection.Answer{}, err
@@ -94,7 +93,7 @@ func (c *Client) write(ctx context.Context, tc tenant.Context, name string, w co
 // and what is not there, is looked up in a state that is known to be the last
 // one, and not remembered.
 func (c *Client) named(ctx context.Context, tc tenant.Context, r *actors.Replica, name string) (collection.Info, error) {
-	if info, ok := c.names.get(tc.TenantID, name); ok {
+	if info, ok := c.names.get(tc.TenantID, name); ok && tc.MayCollection(name) {
 		return info, nil
 	}
 	view, err := r.View()

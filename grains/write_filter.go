@@ -2,10 +2,51 @@ package grains
 
 import (
 	"context"
+	"slices"
 
 	"github.com/hivehub/waggle/collection"
 	"github.com/hivehub/waggle/tenant"
 )
+
+// byFilter reports whether a filter selects the points of a write.
+func byFilter(w collection.Write) bool {
+	s := selectionOf(&w)
+	return s != nil && s.Filter != nil
+}
+
+// writeInTurn performs a batch in which filters select points: they have to see
+// what the writes before them did, so it is several entries, in order, and not
+// all or nothing. The first that fails is the last.
+func (c *Client) writeInTurn(ctx context.Context, tc tenant.Context, name string, batch []collection.Write, o collection.WriteOptions) (collection.Answer, error) {
+	if o.IdempotencyKey != "" {
+		return collection.Answer{}, collection.Errorf(collection.InvalidArgument,
+			"with an idempotency key the operations of a batch name their points by ids")
+	}
+	if len(batch) > collection.BatchOpsMax {
+		return collection.Answer{}, collection.Errorf(collection.InvalidArgument,
+			"%d operations in one request, at most %d are allowed", len(batch), collection.BatchOpsMax)
+	}
+	o.Wait = true
+	var sum collection.Answer
+	for len(batch) > 0 {
+		var w collection.Write
+		if n := slices.IndexFunc(batch, byFilter); n == 0 {
+			w, batch = batch[0], batch[1:]
+		} else {
+			if n < 0 {
+				n = len(batch)
+			}
+			w, batch = collection.Write{Batch: batch[:n]}, batch[n:]
+		}
+		answer, err := c.Write(ctx, tc, name, w, o)
+		if err != nil {
+			return sum, err
+		}
+		answer.Affected += sum.Affected
+		sum = answer
+	}
+	return sum, nil
+}
 
 // selected are the points that a filter selected in one view.
 type selected struct {
