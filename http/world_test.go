@@ -149,30 +149,32 @@ func (w *world) furnish(t testing.TB, id tenant.ID) {
 }
 
 // settle returns when nothing is on its way behind the requests: the hub has
-// the record of the collection, and no group's state changes any more.
+// the records of the collections, and no group's state has changed for a while.
 func (w *world) settle() {
 	w.t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	last, same := "", 0
-	for same < 5 {
+	last := ""
+	for same := 0; same < 25; same++ {
 		select {
 		case <-tick.C:
 		case <-deadline:
 			w.t.Fatal("the world does not come to rest")
 		}
-		records, err := w.hub.ListCollectionRecords(w.t.Context(), w.mine)
-		noError(w.t, err)
+		known := true
+		for _, id := range []tenant.ID{w.asleep, w.mine} {
+			records, err := w.hub.ListCollectionRecords(w.t.Context(), id)
+			noError(w.t, err)
+			if known = known && len(records) > 0; known {
+				w.number = records[0].Collection
+			}
+		}
 		now := w.state()
-		same++
-		if now != last || len(records) == 0 {
+		if now != last || !known {
 			same = 0
 		}
 		last = now
-		if len(records) > 0 {
-			w.number = records[0].Collection
-		}
 	}
 }
 
