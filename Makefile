@@ -21,6 +21,10 @@ help: ## list the targets
 deps: ## install what Debian must bring (idempotent)
 	@./scripts/install-debian.sh
 
+.PHONY: deps-test
+deps-test: ## the same, and what the tests need besides
+	@./scripts/install-debian.sh test
+
 .PHONY: build
 build: ## build ./waggle
 	@go build -trimpath -o waggle .
@@ -34,7 +38,7 @@ demo: deps build ## Fashion-MNIST through the HTTP API: recall, speed and a page
 	@./scripts/demo.sh
 
 .PHONY: test
-test: deps check test-unit test-e2e ## what a change must pass
+test: deps-test check test-unit test-e2e ## what a change must pass
 
 .PHONY: test-unit
 test-unit: ## unit, property, crash and simulation tests, short
@@ -49,8 +53,16 @@ test-race: ## the packages with goroutines under the race detector
 	@go test -race -count=1 -timeout 20m -run '^TestPointsReplaced|^TestViews|^TestEverything|^TestReplacedPoints|^TestConformance/.*/Concurrent' ./index/hnsw
 
 .PHONY: test-e2e
-test-e2e: ## the real binary: README, command line, a few kills
+test-e2e: ## the real binary: README, command line, clients of the npm registry, a few kills
 	@go test -count=1 ./e2e
+
+.PHONY: test-clients
+test-clients: ## the clients of the npm registry alone
+	@go test -count=1 ./e2e -run TestClients -v | grep -v '^=== '
+
+.PHONY: clients
+clients: ## print the directory of those clients, fetched once if they are not there
+	@./scripts/clients.sh
 
 .PHONY: consul
 consul: ## print the path of a Consul for tests, built once if there is none
