@@ -19,6 +19,19 @@ type Engine interface {
 	GetCollection(ctx context.Context, tc tenant.Context, name string) (collection.Info, error)
 	// ListCollections describes the tenant's collections, ordered by name.
 	ListCollections(ctx context.Context, tc tenant.Context) ([]collection.Info, error)
+	// UpdateCollection changes settings of a collection.
+	UpdateCollection(ctx context.Context, tc tenant.Context, name string, op collection.UpdateCollection) error
+	// UpdateAliases performs actions on the tenant's aliases, all or none, as far
+	// as the key is for what they lead to.
+	UpdateAliases(ctx context.Context, tc tenant.Context, actions []collection.AliasAction) error
+	// ListAliases returns those of the tenant's aliases that the key is for, ordered
+	// by name.
+	ListAliases(ctx context.Context, tc tenant.Context) ([]collection.Alias, error)
+	// PutPayloadIndex declares a field of a collection's payloads, in place of
+	// what was declared of it before.
+	PutPayloadIndex(ctx context.Context, tc tenant.Context, name string, x collection.PayloadIndex) (collection.Answer, error)
+	// DeletePayloadIndex takes a declaration back. It may be gone before.
+	DeletePayloadIndex(ctx context.Context, tc tenant.Context, name, field string) (collection.Answer, error)
 	// Write changes points. The Write is given away.
 	Write(ctx context.Context, tc tenant.Context, name string, w collection.Write, o collection.WriteOptions) (collection.Answer, error)
 	// Retrieve returns those of the points that are there, in the order asked for.
@@ -27,7 +40,7 @@ type Engine interface {
 	Scroll(ctx context.Context, tc tenant.Context, name string, req collection.ScrollRequest) (collection.Page, error)
 	// Count counts the points that pass a filter; nil counts all.
 	Count(ctx context.Context, tc tenant.Context, name string, f *collection.Filter) (uint64, error)
-	// Query returns the points nearest to a vector, nearest first.
+	// Query returns the points that a query asks for, the best first.
 	Query(ctx context.Context, tc tenant.Context, name string, q collection.Query) ([]collection.Hit, error)
 	// Stored returns how many bytes the tenant has stored, as far as this node
 	// knows, and false when it knows nothing. It is called for every answer: it

@@ -37,6 +37,8 @@ type recorder struct {
 	bytes  uint64 // stored
 	blind  bool   // not known how many
 	usage  collection.TenantUsage
+
+	aliases []collection.Alias
 }
 
 // call is one call of a recorder.
@@ -122,6 +124,26 @@ func (e *recorder) Count(ctx context.Context, tc tenant.Context, name string, f 
 
 func (e *recorder) Query(ctx context.Context, tc tenant.Context, name string, q collection.Query) ([]collection.Hit, error) {
 	return e.hits, e.note(ctx, call{op: "query", tc: tc, name: name, arg: q})
+}
+
+func (e *recorder) UpdateCollection(ctx context.Context, tc tenant.Context, name string, op collection.UpdateCollection) error {
+	return e.note(ctx, call{op: "update", tc: tc, name: name, arg: op})
+}
+
+func (e *recorder) UpdateAliases(ctx context.Context, tc tenant.Context, actions []collection.AliasAction) error {
+	return e.note(ctx, call{op: "alias", tc: tc, arg: actions})
+}
+
+func (e *recorder) ListAliases(ctx context.Context, tc tenant.Context) ([]collection.Alias, error) {
+	return e.aliases, e.note(ctx, call{op: "aliases", tc: tc})
+}
+
+func (e *recorder) PutPayloadIndex(ctx context.Context, tc tenant.Context, name string, x collection.PayloadIndex) (collection.Answer, error) {
+	return e.answer, e.note(ctx, call{op: "put index", tc: tc, name: name, arg: x})
+}
+
+func (e *recorder) DeletePayloadIndex(ctx context.Context, tc tenant.Context, name, field string) (collection.Answer, error) {
+	return e.answer, e.note(ctx, call{op: "delete index", tc: tc, name: name, arg: field})
 }
 
 func (e *recorder) DeleteTenant(ctx context.Context, id tenant.ID) error {

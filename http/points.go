@@ -7,81 +7,64 @@ import (
 	"github.com/hivehub/waggle/tenant"
 )
 
-func (s *Server) upsertPoints(r *request, tc tenant.Context) error {
-	return s.write(r, tc, func(p *pointReader) (w collection.Write, err error) {
-		w.Upsert, err = p.upsert()
-		return w, err
-	})
-}
-
-func (s *Server) deletePoints(r *request, tc tenant.Context) error {
-	return s.write(r, tc, func(p *pointReader) (w collection.Write, err error) {
-		w.Delete, err = p.selector()
-		return w, err
-	})
-}
-
-func (s *Server) clearPayload(r *request, tc tenant.Context) error {
-	return s.write(r, tc, func(p *pointReader) (w collection.Write, err error) {
-		w.ClearPayload, err = p.selector()
-		return w, err
-	})
-}
-
-func (s *Server) setPayload(r *request, tc tenant.Context) error {
-	return s.write(r, tc, func(p *pointReader) (w collection.Write, err error) {
-		w.SetPayload, err = p.payloadChange()
-		return w, err
-	})
-}
-
-func (s *Server) overwritePayload(r *request, tc tenant.Context) error {
-	return s.write(r, tc, func(p *pointReader) (w collection.Write, err error) {
-		w.OverwritePayload, err = p.payloadChange()
-		return w, err
-	})
-}
-
-func (s *Server) deletePayload(r *request, tc tenant.Context) error {
-	return s.write(r, tc, func(p *pointReader) (w collection.Write, err error) {
-		w.DeletePayload, err = p.keysChange()
-		return w, err
-	})
-}
-
-// write is what every change of points is: read, do, tell.
-func (s *Server) write(r *request, tc tenant.Context, read func(*pointReader) (collection.Write, error)) error {
-	name, err := r.name()
-	if err != nil {
-		return err
-	}
-	options, err := r.writeOptions()
-	if err != nil {
-		return err
-	}
-	var w collection.Write
-	err = r.decode(func(p *pointReader) (err error) {
-		w, err = read(p)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	done, err := s.engine.Write(r.ctx, tc, name, w, options)
-	if err != nil {
-		return err
-	}
-	status := "acknowledged"
-	if options.Wait {
-		status = "completed"
-	}
-	return r.answer(func(dst []byte) []byte {
-		dst = append(dst, `{"operation_id":`...)
-		if done.Operation == 0 { // accepted, and not yet in the log
-			dst = append(dst, "null"...)
-		} else {
-			dst = strconv.AppendUint(dst, done.Operation, 10)
+// writes is the handler of a request that changes points: read, do, tell.
+func (s *Server) writes(read func(*pointReader) (collection.Write, error)) handler {
+	return func(r *request, tc tenant.Context) error {
+		name, err := r.name()
+		if err != nil {
+			return err
 		}
-		return append(append(append(dst, `,"status":"`...), status...), `"}`...)
-	})
+		options, err := r.writeOptions()
+		if err != nil {
+			return err
+		}
+		var w collection.Write
+		err = r.decode(func(p *pointReader) (err error) {
+			w, err = read(p)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		done, err := s.engine.Write(r.ctx, tc, name, w, options)
+		if err != nil {
+			return err
+		}
+		if w.Batch != nil {
+			return r.answer(func(dst []byte) []byte { return appendUpdates(dst, done, options, len(w.Batch)) })
+		}
+		return r.answer(func(dst []byte) []byte { return appendUpdate(dst, done.Operation, options) })
+	}
+}
+
+// appendUpdate tells the number of a change, and whether it is done. The number
+// 0 is that of one which is accepted, and not yet in the log.
+func appendUpdate(dst []byte, operation uint64, o collection.WriteOptions) []byte {
+	dst = append(dst, `{"operation_id":`...)
+	if operation == 0 {
+		dst = append(dst, "null"...)
+	} else {
+		dst = strconv.AppendUint(dst, operation, 10)
+	}
+	if o.Wait {
+		return append(dst, `,"status":"completed"}`...)
+	}
+	return append(dst, `,"status":"acknowledged"}`...)
+}
+
+// appendUpdates tells of n changes that were made together: each has a number of
+// its own, and the answer is that of the last one.
+func appendUpdates(dst []byte, done collection.Answer, o collection.WriteOptions, n int) []byte {
+	dst = append(dst, '[')
+	for i := range n {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		operation := done.Operation
+		if operation > 0 {
+			operation -= uint64(n - 1 - i)
+		}
+		dst = appendUpdate(dst, operation, o)
+	}
+	return append(dst, ']')
 }

@@ -12,6 +12,8 @@ type pointReader struct {
 	scanner
 	limits collection.Limits
 	length int // of the last vector: a good guess at the next one's
+	points int // and ids, of all operations of the request
+	nested int // prefetches of the query
 }
 
 func newPointReader(body []byte, l collection.Limits) *pointReader {
@@ -34,7 +36,7 @@ func (p *pointReader) upsert() ([]collection.Point, error) {
 		switch string(key) {
 		case "points":
 			if !p.null() {
-				points, err = p.points()
+				points, err = p.pointList()
 			}
 			return err
 		case "batch":
@@ -53,17 +55,26 @@ func (p *pointReader) upsert() ([]collection.Point, error) {
 	return points, err
 }
 
-func (p *pointReader) points() ([]collection.Point, error) {
+func (p *pointReader) pointList() ([]collection.Point, error) {
 	points := []collection.Point{}
 	err := p.array(func() error {
-		if len(points) == p.limits.BatchPoints {
-			return p.tooMany()
+		if err := p.one(); err != nil {
+			return err
 		}
 		point, err := p.point()
 		points = append(points, point)
 		return err
 	})
 	return points, err
+}
+
+// one counts a point, or its id, of the request.
+func (p *pointReader) one() error {
+	if p.points == p.limits.BatchPoints {
+		return p.tooMany()
+	}
+	p.points++
+	return nil
 }
 
 func (p *pointReader) tooMany() error {
@@ -81,10 +92,9 @@ func (p *pointReader) point() (collection.Point, error) {
 		case "id":
 			point.ID, err = p.id()
 			return err
-		case "vector":
+		case "vector", "vectors":
 			hasVector = true
-			point.Vector, err = p.pointVector()
-			return err
+			return p.pointVectors(&point)
 		case "payload":
 			point.Payload, err = p.payload()
 			return err
@@ -105,7 +115,7 @@ func (p *pointReader) point() (collection.Point, error) {
 // batch reads the form with one list each of ids, vectors and payloads.
 func (p *pointReader) batch() ([]collection.Point, error) {
 	var ids []collection.PointID
-	var vectors [][]float32
+	var vectors [][]collection.NamedVector
 	var payloads []collection.Payload
 	err := p.object(func(key []byte) (err error) {
 		switch string(key) {
@@ -113,7 +123,7 @@ func (p *pointReader) batch() ([]collection.Point, error) {
 			ids, err = p.ids()
 			return err
 		case "vectors":
-			vectors, err = p.batchVectors()
+			vectors, err = p.columns()
 			return err
 		case "payloads":
 			if !p.null() {
@@ -130,46 +140,31 @@ func (p *pointReader) batch() ([]collection.Point, error) {
 		return nil, p.fault("missing field `ids`")
 	case vectors == nil:
 		return nil, p.fault("missing field `vectors`")
-	case len(vectors) != len(ids):
-		return nil, errValue("batch: number of ids and vectors must be equal (" + strconv.Itoa(len(ids)) + " != " + strconv.Itoa(len(vectors)) + ")")
 	case payloads != nil && len(payloads) != len(ids):
-		return nil, errValue("batch: number of ids and payloads must be equal (" + strconv.Itoa(len(ids)) + " != " + strconv.Itoa(len(payloads)) + ")")
+		return nil, unequal(len(ids), "payloads", len(payloads))
 	}
 	points := make([]collection.Point, len(ids))
 	for i, id := range ids {
-		points[i] = collection.Point{ID: id, Vector: vectors[i]}
+		points[i].ID = id
 		if payloads != nil {
 			points[i].Payload = payloads[i]
+		}
+	}
+	for _, column := range vectors {
+		if len(column) != len(ids) {
+			return nil, unequal(len(ids), "vectors", len(column))
+		}
+		for i := range points {
+			if err := addTo(&points[i], column[i]); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return points, nil
 }
 
-// batchVectors reads a list of vectors, or {"": list}.
-func (p *pointReader) batchVectors() (vectors [][]float32, err error) {
-	if p.peek() != '{' {
-		return p.vectors()
-	}
-	err = p.object(func(name []byte) (err error) {
-		if err = p.defaultName(name); err == nil {
-			vectors, err = p.vectors()
-		}
-		return err
-	})
-	return vectors, err
-}
-
-func (p *pointReader) vectors() ([][]float32, error) {
-	vectors := [][]float32{}
-	err := p.array(func() error {
-		if len(vectors) == p.limits.BatchPoints {
-			return p.tooMany()
-		}
-		v, err := p.dense()
-		vectors = append(vectors, v)
-		return err
-	})
-	return vectors, err
+func unequal(ids int, what string, n int) error {
+	return errValue("batch: number of ids and " + what + " must be equal (" + strconv.Itoa(ids) + " != " + strconv.Itoa(n) + ")")
 }
 
 func (p *pointReader) payloads() ([]collection.Payload, error) {
@@ -188,8 +183,8 @@ func (p *pointReader) payloads() ([]collection.Payload, error) {
 func (p *pointReader) ids() ([]collection.PointID, error) {
 	ids := []collection.PointID{}
 	err := p.array(func() error {
-		if len(ids) == p.limits.BatchPoints {
-			return p.tooMany()
+		if err := p.one(); err != nil {
+			return err
 		}
 		id, err := p.id()
 		ids = append(ids, id)
@@ -229,45 +224,6 @@ func (s *scanner) badID(value []byte) error {
 	}
 	s.i--
 	return s.fault("value %s is not a valid point ID, valid values are either an unsigned integer or a UUID", value)
-}
-
-// pointVector reads a point's vector: a list of numbers, or {"": list}, or {}
-// for none.
-func (p *pointReader) pointVector() (v []float32, err error) {
-	if p.peek() != '{' {
-		return p.dense()
-	}
-	err = p.object(func(name []byte) (err error) {
-		if err = p.defaultName(name); err == nil {
-			v, err = p.dense()
-		}
-		return err
-	})
-	return v, err
-}
-
-// defaultName refuses the name of a vector that no collection has yet: there
-// is one vector, and its name is "".
-func (s *scanner) defaultName(name []byte) error {
-	if len(name) == 0 {
-		return nil
-	}
-	return collection.Errorf(collection.InvalidArgument, "Not existing vector name error: %s", name)
-}
-
-// dense reads a list of numbers.
-func (p *pointReader) dense() ([]float32, error) {
-	v := make([]float32, 0, p.length)
-	err := p.array(func() error {
-		f, err := p.float32()
-		if err == nil && len(v) == p.limits.Dimension {
-			err = errValue("vector: length must be from 1 to " + strconv.Itoa(p.limits.Dimension))
-		}
-		v = append(v, f)
-		return err
-	})
-	p.length = len(v)
-	return v, err
 }
 
 // payload reads an object; null is none.

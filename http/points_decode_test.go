@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -38,7 +40,15 @@ func TestUpsertForms(t *testing.T) {
 		`{"points":[{"id":"urn:uuid:f47ac10b-58cc-4372-a567-0e02b2c3d479","vector":[1,2]}],"shard_key":null,"x":1}`: {{ID: u, Vector: one}},
 		`{"batch":{"ids":[1,"{f47ac10b-58cc-4372-a567-0e02b2c3d479}"],"vectors":[[1,2],[3,4]]}}`:                    {{ID: n(1), Vector: one}, {ID: u, Vector: []float32{3, 4}}},
 		`{"batch":{"payloads":[null,{"k":"v"}],"vectors":{"":[[1,2],[1,2]]},"ids":[1,2],"y":0},"points":null}`:      {{ID: n(1), Vector: one}, {ID: n(2), Vector: one, Payload: collection.Payload{"k": "v"}}},
-		`{"batch":{"ids":[],"vectors":[]}}`:                                                                         {},
+		`{"points":[{"id":1,"vector":{"a":[1],"":[1,2],"b":{"values":[2,1],"indices":[7,3]}}}]}`: {{ID: n(1), Vector: one, Vectors: []collection.NamedVector{
+			{Name: "a", Dense: []float32{1}}, {Name: "b", Sparse: &collection.SparseVector{Indices: []uint32{7, 3}, Values: []float32{2, 1}}},
+		}}},
+		`{"points":[{"id":1,"vectors":{"":{"indices":[],"values":[]}}}]}`: {{ID: n(1), Vectors: []collection.NamedVector{{Sparse: &collection.SparseVector{Indices: []uint32{}, Values: []float32{}}}}}},
+		`{"batch":{"ids":[1,2],"vectors":{"a":[[1],[2]],"s":[{"indices":[4294967295],"values":[1]},{"indices":[0],"values":[-1]}]}}}`: {
+			{ID: n(1), Vectors: []collection.NamedVector{{Name: "a", Dense: []float32{1}}, {Name: "s", Sparse: &collection.SparseVector{Indices: []uint32{math.MaxUint32}, Values: []float32{1}}}}},
+			{ID: n(2), Vectors: []collection.NamedVector{{Name: "a", Dense: []float32{2}}, {Name: "s", Sparse: &collection.SparseVector{Indices: []uint32{0}, Values: []float32{-1}}}}},
+		},
+		`{"batch":{"ids":[],"vectors":[]}}`: {},
 	} {
 		got, err := decodeUpsert([]byte(text), collection.DefaultLimits())
 		if err != nil || got == nil || !reflect.DeepEqual(got, want) {
@@ -61,28 +71,36 @@ func TestUpsertErrors(t *testing.T) {
 		`{"points":[{"id":"1","vector":[1]}]}`: "value 1 is not a valid point ID, valid values are either an unsigned integer or a UUID",
 		`{"points":[{"id":-1,"vector":[1]}]}`:  "value -1 is not a valid point ID",
 		`{"points":[{"id":1.0,"vector":[1]}]}`: "value 1.0 is not a valid point ID",
-		`{"points":[{"id":18446744073709551616,"vector":[1]}]}`: "value 18446744073709551616 is not a valid point ID",
-		`{"points":[{"id":[],"vector":[1]}]}`:                   "value [] is not a valid point ID",
-		`{"points":[{"id":null,"vector":[1]}]}`:                 "value null is not a valid point ID",
-		`{"points":[{"id":1,"vector":"x"}]}`:                    `invalid type: string "x", expected a sequence`,
-		`{"points":[{"id":1,"vector":[1,"x"]}]}`:                `invalid type: string "x", expected f32`,
-		`{"points":[{"id":1,"vector":[NaN]}]}`:                  "expected value",
-		`{"points":[{"id":1,"vector":[1e39]}]}`:                 "number out of range",
-		`{"points":[{"id":1,"vector":[null]}]}`:                 "invalid type: null, expected f32",
-		`{"points":[{"id":1,"vector":[[1]]}]}`:                  "invalid type: sequence, expected f32",
-		`{"points":[{"id":1,"vector":{"image":[1]}}]}`:          "Not existing vector name error: image",
-		`{"points":[{"id":1,"vector":[1],"payload":[]}]}`:       "invalid type: sequence, expected a map",
-		`{"points":[{"id":1,"vector":[1],"payload":"x"}]}`:      `invalid type: string "x", expected a map`,
-		`{"points":[{"id":1,"vector":[1,]}]}`:                   "trailing comma",
-		`{"points":[{"id":1,"vector":[1 2]}]}`:                  "expected `,` or `]`",
-		`{"points":[{"id":1,"vector":[1]}`:                      "EOF while parsing a list",
-		`{"points":[]} x`:                                       "trailing characters",
-		`{"points":[],"shard_key":"a"}`:                         "shard_key is not supported yet",
-		`{"points":[],"update_filter":{}}`:                      "update_filter is not supported yet",
-		`{"batch":{}}`:                                          "missing field `ids`",
-		`{"batch":{"ids":[1]}}`:                                 "missing field `vectors`",
-		`{"batch":{"ids":[1],"vectors":[]}}`:                    "batch: number of ids and vectors must be equal (1 != 0)",
-		`{"batch":{"ids":[1],"vectors":[[1]],"payloads":[]}}`:   "batch: number of ids and payloads must be equal (1 != 0)",
+		`{"points":[{"id":18446744073709551616,"vector":[1]}]}`:                      "value 18446744073709551616 is not a valid point ID",
+		`{"points":[{"id":[],"vector":[1]}]}`:                                        "value [] is not a valid point ID",
+		`{"points":[{"id":null,"vector":[1]}]}`:                                      "value null is not a valid point ID",
+		`{"points":[{"id":1,"vector":"x"}]}`:                                         `invalid type: string "x", expected a sequence`,
+		`{"points":[{"id":1,"vector":[1,"x"]}]}`:                                     `invalid type: string "x", expected f32`,
+		`{"points":[{"id":1,"vector":[NaN]}]}`:                                       "expected value",
+		`{"points":[{"id":1,"vector":[1e39]}]}`:                                      "number out of range",
+		`{"points":[{"id":1,"vector":[null]}]}`:                                      "invalid type: null, expected f32",
+		`{"points":[{"id":1,"vector":[[1]]}]}`:                                       "vectors of several vectors are not supported yet",
+		`{"points":[{"id":1,"vector":{"a":[[1]]}}]}`:                                 "vectors of several vectors are not supported yet",
+		`{"points":[{"id":1,"vector":{"a":null}}]}`:                                  "invalid type: null, expected a sequence",
+		`{"points":[{"id":1,"vector":{"a":{"indices":[1]}}}]}`:                       "data did not match any variant of untagged enum Vector",
+		`{"points":[{"id":1,"vector":{"a":{"indices":[1],"values":[]}}}]}`:           "vector.values: must be the same length as indices",
+		`{"points":[{"id":1,"vector":{"a":{"indices":[4294967296],"values":[1]}}}]}`: "invalid value: integer `4294967296`, expected u32",
+		`{"points":[{"id":1,"vector":{"a":{"indices":[-1],"values":[1]}}}]}`:         "invalid value: integer `-1`, expected u64",
+		`{"points":[{"id":1,"vector":{"a":{"text":"x","model":"m"}}}]}`:              "vectors of a text are not made here",
+		`{"batch":{"ids":[1],"vectors":[{"a":[1]}]}}`:                                "data did not match any variant of untagged enum Vector",
+		`{"batch":{"ids":[1],"vectors":{"a":[[1]],"b":[]}}}`:                         "batch: number of ids and vectors must be equal (1 != 0)",
+		`{"points":[{"id":1,"vector":[1],"payload":[]}]}`:                            "invalid type: sequence, expected a map",
+		`{"points":[{"id":1,"vector":[1],"payload":"x"}]}`:                           `invalid type: string "x", expected a map`,
+		`{"points":[{"id":1,"vector":[1,]}]}`:                                        "trailing comma",
+		`{"points":[{"id":1,"vector":[1 2]}]}`:                                       "expected `,` or `]`",
+		`{"points":[{"id":1,"vector":[1]}`:                                           "EOF while parsing a list",
+		`{"points":[]} x`:                                                            "trailing characters",
+		`{"points":[],"shard_key":"a"}`:                                              "shard_key is not supported yet",
+		`{"points":[],"update_filter":{}}`:                                           "update_filter is not supported yet",
+		`{"batch":{}}`:                                                               "missing field `ids`",
+		`{"batch":{"ids":[1]}}`:                                                      "missing field `vectors`",
+		`{"batch":{"ids":[1],"vectors":[]}}`:                                         "batch: number of ids and vectors must be equal (1 != 0)",
+		`{"batch":{"ids":[1],"vectors":[[1]],"payloads":[]}}`:                        "batch: number of ids and payloads must be equal (1 != 0)",
 		`{"points":[{"id":1,"vector":[1],"payload":` + strings.Repeat(`{"a":`, 40) + `1` + strings.Repeat(`}`, 40) + `}]}`: "recursion limit exceeded",
 	} {
 		points, err := decodeUpsert([]byte(text), collection.DefaultLimits())
@@ -180,19 +198,101 @@ func unmarshalObject(text []byte, into *rawObject) error {
 func isNull(raw json.RawMessage) bool { return string(raw) == "null" }
 
 func referencePoint(raw rawObject, p *collection.Point) (err error) {
+	if raw["vectors"] != nil {
+		if raw["vector"] != nil {
+			return errors.New("both")
+		}
+		raw["vector"] = raw["vectors"]
+	}
 	if raw == nil || raw["id"] == nil || raw["vector"] == nil {
 		return errors.New("missing")
 	}
 	if p.ID, err = referenceID(raw["id"]); err != nil {
 		return err
 	}
-	if p.Vector, err = referenceNamed(raw["vector"], referenceVector); err != nil {
+	if err = referenceVectors(raw["vector"], p); err != nil {
 		return err
 	}
 	if raw["payload"] != nil {
 		p.Payload, err = collection.ParsePayload(raw["payload"])
 	}
 	return err
+}
+
+// referenceVectors reads the vectors of a point, by name in the order of the
+// names.
+func referenceVectors(raw json.RawMessage, p *collection.Point) (err error) {
+	if raw[0] != '{' {
+		p.Vector, err = referenceVector(raw)
+		return err
+	}
+	var named rawObject
+	if err := json.Unmarshal(raw, &named); err != nil {
+		return err
+	}
+	for name, inner := range named {
+		if err := referenceNamed(name, inner, p); err != nil {
+			return err
+		}
+	}
+	sortVectors(p)
+	return nil
+}
+
+func sortVectors(p *collection.Point) {
+	slices.SortFunc(p.Vectors, func(a, b collection.NamedVector) int { return strings.Compare(a.Name, b.Name) })
+}
+
+func referenceNamed(name string, raw json.RawMessage, p *collection.Point) error {
+	v := collection.NamedVector{Name: name}
+	var err error
+	switch {
+	case len(name) > collection.VectorNameMax:
+		return errors.New("name")
+	case raw[0] == '{':
+		v.Sparse, err = referenceSparse(raw)
+	default:
+		v.Dense, err = referenceVector(raw)
+	}
+	switch {
+	case err != nil:
+		return err
+	case name == "" && v.Sparse == nil:
+		p.Vector = v.Dense
+	case len(p.Vectors) == collection.VectorsMax:
+		return errors.New("vectors")
+	default:
+		p.Vectors = append(p.Vectors, v)
+	}
+	return nil
+}
+
+func referenceSparse(raw json.RawMessage) (*collection.SparseVector, error) {
+	var object rawObject
+	if err := unmarshalObject(raw, &object); err != nil {
+		return nil, err
+	}
+	for _, key := range []string{"text", "image", "object", "model"} {
+		if object[key] != nil {
+			return nil, errors.New(key)
+		}
+	}
+	var indices []*uint32
+	if object["indices"] == nil || object["values"] == nil {
+		return nil, errors.New("missing")
+	}
+	if err := json.Unmarshal(object["indices"], &indices); err != nil || indices == nil || slices.Contains(indices, nil) {
+		return nil, errors.New("indices")
+	}
+	v := collection.SparseVector{Indices: make([]uint32, len(indices))}
+	for i := range indices {
+		v.Indices[i] = *indices[i]
+	}
+	values, err := referenceVector(object["values"])
+	if v.Values = values; err == nil && len(values) != len(indices) {
+		err = errors.New("lengths")
+	}
+	return &v, err
 }
 
 func referenceID(raw json.RawMessage) (collection.PointID, error) {
@@ -208,23 +308,6 @@ func referenceID(raw json.RawMessage) (collection.PointID, error) {
 		return collection.PointID{}, fmt.Errorf("id: %w", err)
 	}
 	return collection.NumID(*n), nil
-}
-
-func referenceNamed[T any](raw json.RawMessage, read func(json.RawMessage) (T, error)) (v T, err error) {
-	if raw[0] != '{' {
-		return read(raw)
-	}
-	var named rawObject
-	if err := json.Unmarshal(raw, &named); err != nil {
-		return v, err
-	}
-	for name, inner := range named {
-		if name != "" {
-			return v, errors.New("name")
-		}
-		v, err = read(inner)
-	}
-	return v, err
 }
 
 func referenceVector(raw json.RawMessage) ([]float32, error) {
@@ -251,19 +334,9 @@ func referenceBatch(raw json.RawMessage) ([]collection.Point, error) {
 	if err := unmarshalObject(raw, &b); err != nil {
 		return nil, err
 	}
-	var ids, vectors, payloads []json.RawMessage
+	var ids, payloads []json.RawMessage
 	if b["ids"] == nil || json.Unmarshal(b["ids"], &ids) != nil || ids == nil {
 		return nil, errors.New("ids")
-	}
-	if b["vectors"] == nil {
-		return nil, errors.New("vectors")
-	}
-	vectors, err := referenceNamed(b["vectors"], func(raw json.RawMessage) (list []json.RawMessage, err error) {
-		err = json.Unmarshal(raw, &list)
-		return list, err
-	})
-	if err != nil || vectors == nil || len(vectors) != len(ids) {
-		return nil, errors.New("vectors")
 	}
 	if p := b["payloads"]; p != nil && !isNull(p) {
 		if err := json.Unmarshal(p, &payloads); err != nil || len(payloads) != len(ids) {
@@ -272,10 +345,8 @@ func referenceBatch(raw json.RawMessage) ([]collection.Point, error) {
 	}
 	points := make([]collection.Point, len(ids))
 	for i := range ids {
+		var err error
 		if points[i].ID, err = referenceID(ids[i]); err != nil {
-			return nil, err
-		}
-		if points[i].Vector, err = referenceVector(vectors[i]); err != nil {
 			return nil, err
 		}
 		if payloads != nil {
@@ -283,6 +354,36 @@ func referenceBatch(raw json.RawMessage) ([]collection.Point, error) {
 				return nil, err
 			}
 		}
+	}
+	if b["vectors"] == nil || isNull(b["vectors"]) {
+		return nil, errors.New("vectors")
+	}
+	columns := rawObject{"": b["vectors"]}
+	if b["vectors"][0] == '{' {
+		columns = rawObject{}
+		if err := json.Unmarshal(b["vectors"], &columns); err != nil {
+			return nil, err
+		}
+	}
+	if len(columns) > collection.VectorsMax {
+		return nil, errors.New("vectors")
+	}
+	for name, raw := range columns {
+		var list []json.RawMessage
+		if err := json.Unmarshal(raw, &list); err != nil || list == nil || len(list) != len(ids) {
+			return nil, errors.New("vectors")
+		}
+		if len(name) > collection.VectorNameMax && len(list) > 0 {
+			return nil, errors.New("name")
+		}
+		for i := range list {
+			if err := referenceNamed(name, list[i], &points[i]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for i := range points {
+		sortVectors(&points[i])
 	}
 	return points, nil
 }
@@ -329,7 +430,8 @@ func ambiguous(text []byte) bool {
 func FuzzUpsert(f *testing.F) {
 	for _, seed := range []string{
 		`{"points":[{"id":1,"vector":[0.1,-2e3,3],"payload":{"a":[1,1.0,null,{"b":"c"}]}},{"id":"f47ac10b-58cc-4372-a567-0e02b2c3d479","vector":{"":[1]}}]}`,
-		`{"batch":{"ids":[1,2],"vectors":[[1],[2]],"payloads":[null,{}]}}`, `{"batch":{"ids":[],"vectors":{"":[]}}}`,
+		`{"batch":{"ids":[1,2],"vectors":[[1],[2]],"payloads":[null,{}]}}`, `{"points":[{"id":1,"vectors":{"a":[1],"b":{"indices":[7,3],"values":[1,2]}}}]}`,
+		`{"batch":{"ids":[1],"vectors":{"a":[[1]],"b":[{"indices":[1],"values":[2.5]}]}}}`, `{"batch":{"ids":[],"vectors":{"":[]}}}`,
 		`{"points":[{"id":1,"vector":{}}],"shard_key":null}`, `{"points":null}`, `[]`, `{"points":[{"id":1,"vector":[1]}`, "{\"points\":[{\"id\":1,\"vector\":[1],\"\xff\":1}]}",
 	} {
 		f.Add([]byte(seed))
@@ -342,6 +444,9 @@ func FuzzUpsert(f *testing.F) {
 		want, wantErr := referenceUpsert(text)
 		if (err == nil) != (wantErr == nil) {
 			t.Fatalf("%s: %v, reference: %v", text, err, wantErr)
+		}
+		for i := range got {
+			sortVectors(&got[i])
 		}
 		if err == nil && !reflect.DeepEqual(got, want) {
 			t.Fatalf("%s\ngot  %+v\nwant %+v", text, got, want)
@@ -358,6 +463,28 @@ var decoders = map[string]func(*pointReader) error{
 	"scroll":        func(p *pointReader) error { _, err := p.scroll(); return err },
 	"count":         func(p *pointReader) error { _, err := p.count(); return err },
 	"query":         func(p *pointReader) error { _, err := p.query(); return err },
+	"queries":       func(p *pointReader) error { _, err := p.searches(p.query); return err },
+	"search":        func(p *pointReader) error { _, err := p.search(); return err },
+	"recommend":     func(p *pointReader) error { _, err := p.recommendation(); return err },
+	"batch":         func(p *pointReader) error { _, err := p.batchWrite(); return err },
+	"updateVectors": func(p *pointReader) error { _, err := p.updateVectors(); return err },
+	"deleteVectors": func(p *pointReader) error { _, err := p.vectorsChange(); return err },
+	"aliases":       func(p *pointReader) error { _, err := p.aliasActions(); return err },
+	"payloadIndex": func(p *pointReader) error {
+		x, err := p.payloadIndex()
+		if err == nil && x.Validate() == nil {
+			appendInfo(nil, &collection.Info{Fields: []collection.FieldInfo{{PayloadIndex: x}}})
+		}
+		return err
+	},
+	"patch": func(p *pointReader) error {
+		body, err := p.payload()
+		if err != nil {
+			return err
+		}
+		_, err = readPatch(body)
+		return err
+	},
 	"config": func(p *pointReader) error {
 		body, err := p.payload()
 		if err != nil {
@@ -380,6 +507,12 @@ func FuzzDecoders(f *testing.F) {
 		`{"query":{"nearest":[1,2]},"using":"","prefetch":[],"params":{"hnsw_ef":1,"exact":true},"score_threshold":0.5,"with_payload":["a"]}`,
 		`{"vectors":{"":{"size":4,"distance":"Cosine","on_disk":true}},"hnsw_config":{"m":1,"ef_construct":4},"optimizers_config":{"deleted_threshold":0.1}}`,
 		`{"query":1,"with_payload":{"exclude":[]}}`, `null`, `{`, ``,
+		`{"query":{"rrf":{"k":1,"weights":[1,0.5]}},"prefetch":[{"query":{"fusion":"dbsf"},"prefetch":{"query":{"indices":[1],"values":[2]},"using":"s"}},{"query":{"nearest":1,"mmr":{"diversity":0.5,"candidates_limit":3}},"lookup_from":{"collection":"a","vector":"b"}}]}`,
+		`{"searches":[{"vector":{"name":"a","vector":[1]},"limit":1},{"vector":[1],"top":1,"positive":[1],"query":{"recommend":{"positive":[[1]],"negative":[2],"strategy":"average_vector"}}}]}`,
+		`{"operations":[{"upsert":{"points":[]}},{"delete_vectors":{"points":[1],"vector":["a"]}},{"update_vectors":{"points":[{"id":1,"vector":[1]}]}},{"clear_payload":{"filter":{}}}]}`,
+		`{"actions":[{"create_alias":{"alias_name":"a","collection_name":"b"}},{"delete_alias":{"alias_name":"a"}},{"rename_alias":{"old_alias_name":"a","new_alias_name":"b"}}]}`,
+		`{"field_name":"a.b[]","field_schema":{"type":"integer","lookup":true,"range":false}}`, `{"field_name":"a","field_schema":"keyword"}`,
+		`{"vectors":{"a":{"on_disk":true,"quantization_config":"Disabled"}},"sparse_vectors":{"s":{"modifier":"idf","index":{"on_disk":true}}},"params":{"replication_factor":2}}`,
 	} {
 		f.Add([]byte(seed))
 	}

@@ -24,26 +24,64 @@ func (s *Server) qdrantRoutes() []route {
 		public("/livez", s.qdrantLive),
 		public("/readyz", s.qdrantReady),
 		row("GET", "/collections", tenant.OpRead, s.listCollections),
+		row("POST", "/collections/aliases", tenant.OpManageCollections, s.changeAliases),
+		row("GET", "/aliases", tenant.OpRead, s.listAliases),
 		row("GET", "/collections/:name", tenant.OpRead, s.getCollection),
 		row("GET", "/collections/:name/exists", tenant.OpRead, s.collectionExists),
+		row("GET", "/collections/:name/aliases", tenant.OpRead, s.collectionAliases),
 		row("PUT", "/collections/:name", tenant.OpManageCollections, s.createCollection),
+		row("PATCH", "/collections/:name", tenant.OpManageCollections, s.updateCollection),
 		row("DELETE", "/collections/:name", tenant.OpManageCollections, s.deleteCollection),
-		row("PUT", "/collections/:name/points", tenant.OpWrite, s.upsertPoints),
+		row("PUT", "/collections/:name/index", tenant.OpManageCollections, s.putPayloadIndex),
+		row("DELETE", "/collections/:name/index/:field", tenant.OpManageCollections, s.deletePayloadIndex),
 		row("POST", "/collections/:name/points", tenant.OpRead, s.retrievePoints),
 		row("GET", "/collections/:name/points/:id", tenant.OpRead, s.getPoint),
-		row("POST", "/collections/:name/points/delete", tenant.OpDeletePoints, s.deletePoints),
 		row("POST", "/collections/:name/points/scroll", tenant.OpRead, s.scrollPoints),
 		row("POST", "/collections/:name/points/count", tenant.OpRead, s.countPoints),
-		row("POST", "/collections/:name/points/query", tenant.OpRead, s.queryPoints),
-		row("POST", "/collections/:name/points/payload", tenant.OpWrite, s.setPayload),
-		row("PUT", "/collections/:name/points/payload", tenant.OpWrite, s.overwritePayload),
-		row("POST", "/collections/:name/points/payload/delete", tenant.OpWrite, s.deletePayload),
-		row("POST", "/collections/:name/points/payload/clear", tenant.OpWrite, s.clearPayload),
 	}
+	rows = append(append(rows, s.pointRoutes(row)...), s.queryRoutes(row)...)
 	for _, op := range notYet {
 		rows = append(rows, row(op.method, op.path, op.op, unimplemented(op.method, op.path)))
 	}
 	return rows
+}
+
+// makeRow makes a row of the route table.
+type makeRow func(method, path string, op tenant.Operation, h handler) route
+
+// pointRoutes are those that change points.
+func (s *Server) pointRoutes(row makeRow) []route {
+	write := func(method, path string, op tenant.Operation, read func(*pointReader) (collection.Write, error)) route {
+		return row(method, "/collections/:name/points"+path, op, s.writes(read))
+	}
+	return []route{
+		write("PUT", "", tenant.OpWrite, (*pointReader).upsertWrite),
+		write("POST", "/delete", tenant.OpDeletePoints, (*pointReader).deleteWrite),
+		write("PUT", "/vectors", tenant.OpWrite, (*pointReader).updateVectorsWrite),
+		write("POST", "/vectors/delete", tenant.OpDeletePoints, (*pointReader).deleteVectorsWrite),
+		write("POST", "/payload", tenant.OpWrite, (*pointReader).setPayloadWrite),
+		write("PUT", "/payload", tenant.OpWrite, (*pointReader).overwriteWrite),
+		write("POST", "/payload/delete", tenant.OpWrite, (*pointReader).deletePayloadWrite),
+		write("POST", "/payload/clear", tenant.OpWrite, (*pointReader).clearWrite),
+		write("POST", "/batch", tenant.OpDeletePoints, (*pointReader).batchWrite),
+	}
+}
+
+// queryRoutes are those that find points: the older ones are queries, too, and
+// their answers a list without a name.
+func (s *Server) queryRoutes(row makeRow) []route {
+	read := func(path string, h handler) route {
+		return row("POST", "/collections/:name/points"+path, tenant.OpRead, h)
+	}
+	const begin, end = `{"points":`, `}`
+	return []route{
+		read("/query", s.queries((*pointReader).query, begin, end)),
+		read("/query/batch", s.batches((*pointReader).query, begin, end)),
+		read("/search", s.queries((*pointReader).search, "", "")),
+		read("/search/batch", s.batches((*pointReader).search, "", "")),
+		read("/recommend", s.queries((*pointReader).recommendation, "", "")),
+		read("/recommend/batch", s.batches((*pointReader).recommendation, "", "")),
+	}
 }
 
 // qdrantRoot is what clients ask for the version.

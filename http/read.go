@@ -32,7 +32,7 @@ func (s *Server) retrievePoints(r *request, tc tenant.Context) error {
 	if err != nil {
 		return err
 	}
-	return r.answer(func(dst []byte) []byte { return appendPoints(dst, points, q.payload) })
+	return r.answer(func(dst []byte) []byte { return appendPoints(dst, points, &q.payload, &q.vectors) })
 }
 
 func (s *Server) getPoint(r *request, tc tenant.Context) error {
@@ -51,14 +51,14 @@ func (s *Server) getPoint(r *request, tc tenant.Context) error {
 	if err != nil {
 		return collection.Errorf(collection.InvalidArgument, "Can not recognize %q as point id", given)
 	}
-	points, err := s.engine.Retrieve(r.ctx, tc, name, []collection.PointID{id}, wholePayload, collection.VectorSelector{All: true})
+	points, err := s.engine.Retrieve(r.ctx, tc, name, []collection.PointID{id}, wholePayload, allVectors)
 	if err != nil {
 		return err
 	}
 	if len(points) == 0 {
 		return collection.Errorf(collection.NotFound, "Point with id %s does not exists!", id)
 	}
-	return r.answer(func(dst []byte) []byte { return appendPoint(dst, points[0], wholePayload) })
+	return r.answer(func(dst []byte) []byte { return appendPoint(dst, &points[0], &wholePayload, &allVectors) })
 }
 
 func (s *Server) scrollPoints(r *request, tc tenant.Context) error {
@@ -75,7 +75,7 @@ func (s *Server) scrollPoints(r *request, tc tenant.Context) error {
 		return err
 	}
 	return r.answer(func(dst []byte) []byte {
-		dst = appendPoints(append(dst, `{"points":`...), page.Points, req.WithPayload)
+		dst = appendPoints(append(dst, `{"points":`...), page.Points, &req.WithPayload, &req.WithVector)
 		dst = append(dst, `,"next_page_offset":`...)
 		if page.Next == nil {
 			dst = append(dst, "null"...)
@@ -105,35 +105,72 @@ func (s *Server) countPoints(r *request, tc tenant.Context) error {
 }
 
 // appendPoints writes a list of records.
-func appendPoints(dst []byte, points []collection.Point, want collection.PayloadSelector) []byte {
+func appendPoints(dst []byte, points []collection.Point, payload *collection.PayloadSelector, vectors *collection.VectorSelector) []byte {
 	dst = append(dst, '[')
-	for i, p := range points {
+	for i := range points {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = appendPoint(dst, p, want)
+		dst = appendPoint(dst, &points[i], payload, vectors)
 	}
 	return append(dst, ']')
 }
 
 // appendPoint writes a record: what was not asked for is not there.
-func appendPoint(dst []byte, p collection.Point, want collection.PayloadSelector) []byte {
+func appendPoint(dst []byte, p *collection.Point, payload *collection.PayloadSelector, vectors *collection.VectorSelector) []byte {
 	dst = appendID(append(dst, `{"id":`...), p.ID)
-	dst = appendParts(dst, p.Payload, p.Vector, want)
+	dst = appendPayload(dst, p.Payload, payload)
+	return append(appendVectors(dst, p.Vector, p.Vectors, vectors), '}')
+}
+
+func appendPayload(dst []byte, payload collection.Payload, want *collection.PayloadSelector) []byte {
+	if !want.All && want.Include == nil && want.Exclude == nil {
+		return dst
+	}
+	dst = append(dst, `,"payload":`...)
+	if payload == nil {
+		return append(dst, "{}"...)
+	}
+	return payload.AppendJSON(dst)
+}
+
+// appendVectors writes the vectors of a point: the one without a name as a list
+// when there is no other, else all of them by their names.
+func appendVectors(dst []byte, vector []float32, named []collection.NamedVector, want *collection.VectorSelector) []byte {
+	if want.None() {
+		return dst
+	}
+	dst = append(dst, `,"vector":`...)
+	if vector != nil && len(named) == 0 {
+		return appendVector(dst, vector)
+	}
+	dst = append(dst, '{')
+	if vector != nil {
+		dst = append(appendVector(append(dst, `"":`...), vector), ',')
+	}
+	for i := range named {
+		v := &named[i]
+		dst = append(appendString(dst, v.Name), ':')
+		if v.Sparse != nil {
+			dst = appendSparse(dst, v.Sparse)
+		} else {
+			dst = appendVector(dst, v.Dense)
+		}
+		dst = append(dst, ',')
+	}
+	if dst[len(dst)-1] == ',' {
+		dst = dst[:len(dst)-1]
+	}
 	return append(dst, '}')
 }
 
-func appendParts(dst []byte, payload collection.Payload, vector []float32, want collection.PayloadSelector) []byte {
-	if want.All || want.Include != nil || want.Exclude != nil {
-		dst = append(dst, `,"payload":`...)
-		if payload == nil {
-			dst = append(dst, "{}"...)
-		} else {
-			dst = payload.AppendJSON(dst)
+func appendSparse(dst []byte, v *collection.SparseVector) []byte {
+	dst = append(dst, `{"indices":[`...)
+	for i, index := range v.Indices {
+		if i > 0 {
+			dst = append(dst, ',')
 		}
+		dst = strconv.AppendUint(dst, uint64(index), 10)
 	}
-	if vector != nil {
-		dst = appendVector(append(dst, `,"vector":`...), vector)
-	}
-	return dst
+	return append(appendVector(append(dst, `],"values":`...), v.Values), '}')
 }

@@ -9,7 +9,10 @@ import (
 // defaultLimit is how many points a scroll or a query returns that names no limit.
 const defaultLimit = 10
 
-var wholePayload = collection.PayloadSelector{All: true}
+var (
+	wholePayload = collection.PayloadSelector{All: true}
+	allVectors   = collection.VectorSelector{All: true}
+)
 
 // retrieval asks for points by their ids.
 type retrieval struct {

@@ -150,13 +150,7 @@ func (s *scanner) vectorSelector(dst *collection.VectorSelector) error {
 	if s.peek() != '[' {
 		return s.boolTo(&dst.All)
 	}
-	*dst = collection.VectorSelector{}
-	return s.array(func() error {
-		name, err := s.str()
-		if err != nil {
-			return err
-		}
-		dst.Names = append(dst.Names, string(name))
-		return s.defaultName(name)
-	})
+	names, err := s.vectorNames()
+	*dst = collection.VectorSelector{Names: names}
+	return err
 }
