@@ -12,6 +12,7 @@ SEEDS ?= 2000
 KILLS ?= 30
 FAULTS ?= 60
 RACES ?= 34
+CANARIES ?= 5m
 
 .PHONY: help
 help: ## list the targets
@@ -91,8 +92,9 @@ e2e: ## three real nodes and Consul, FAULTS faults that overlap, and checkers
 
 .PHONY: test-long
 test-long: TAGS = chaos
-test-long: ## what takes an hour: RACES races for a quota of each kind, every other with a kill -9
-	@$(CLUSTER) -test.timeout 120m -test.run TestQuotas -races $(RACES) | grep -v '^=== '
+test-long: ## what takes an hour: RACES races for a quota of each kind, CANARIES of strangers' requests, how long refusals take
+	@$(CLUSTER) -test.timeout 120m -test.run 'TestQuotas|TestCanaries' -races $(RACES) -canaries $(CANARIES) | grep -v '^=== '
+	@go test -count=1 -tags figures -timeout 60m ./http -run TestFigures -v | grep '^figure\|^---\|_test.go'
 
 .PHONY: e2e-netns
 e2e-netns: TAGS = chaos,netns
