@@ -39,6 +39,7 @@ type Hub interface {
 
 	CreateKey(ctx context.Context, s hubsvc.KeySpec) (hubsvc.Key, string, error)
 	Key(ctx context.Context, id tenant.KeyID) (hubsvc.Key, error)
+	TenantKey(ctx context.Context, t tenant.ID, id tenant.KeyID) (hubsvc.Key, error)
 	ListKeys(ctx context.Context, id tenant.ID) ([]hubsvc.Key, error) // "": of all tenants
 	RotateKey(ctx context.Context, id tenant.KeyID, grace time.Duration) (made hubsvc.Key, plain string, old hubsvc.Key, err error)
 	RevokeKey(ctx context.Context, id tenant.KeyID) (hubsvc.Key, error)

@@ -18,7 +18,12 @@ func (s *Server) keyOf(r *request, tc tenant.Context) (hubsvc.Key, error) {
 	if err != nil {
 		return hubsvc.Key{}, err
 	}
-	k, err := s.hub.Key(r.ctx, tenant.KeyID(id))
+	var k hubsvc.Key
+	if tc.TenantID != "" {
+		k, err = s.hub.TenantKey(r.ctx, tc.TenantID, tenant.KeyID(id))
+	} else {
+		k, err = s.hub.Key(r.ctx, tenant.KeyID(id))
+	}
 	switch {
 	case err != nil && asError(err).Code != collection.NotFound && asError(err).Code != collection.InvalidArgument:
 		return hubsvc.Key{}, err
