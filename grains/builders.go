@@ -9,7 +9,7 @@ import (
 )
 
 // buildStep is how many vectors a builder moves before it gives way.
-const buildStep = 128
+const buildStep = 16
 
 // builders move new vectors from the tails of active collections into their
 // graphs. They take turns between collections. One of them always works; the
