@@ -3,6 +3,7 @@
 package httpedge
 
 import (
+	"cmp"
 	flags "flag"
 	"fmt"
 	"slices"
@@ -53,8 +54,8 @@ func median(d []time.Duration) time.Duration {
 // the time for the absent one.
 func (w *world) race(c twin, n int) (off, absent time.Duration) {
 	var offs, absents []time.Duration
-	ask := func(path string) time.Duration {
-		status, text, took := w.direct(c.method, path, c.body, c.key)
+	ask := func(path, body string) time.Duration {
+		status, text, took := w.direct(c.method, path, body, c.key)
 		if status >= 500 && status != 501 || status == 401 {
 			w.t.Fatalf("%s: %d %s", c.what, status, text)
 		}
@@ -66,9 +67,9 @@ func (w *world) race(c twin, n int) (off, absent time.Duration) {
 	for i := range n {
 		var f, a time.Duration
 		if i%2 == 0 {
-			f, a = ask(c.foreign), ask(c.absent)
+			f, a = ask(c.foreign, c.body), ask(c.absent, cmp.Or(c.other, c.body))
 		} else {
-			a, f = ask(c.absent), ask(c.foreign)
+			a, f = ask(c.absent, cmp.Or(c.other, c.body)), ask(c.foreign, c.body)
 		}
 		offs, absents = append(offs, f-a), append(absents, a)
 	}

@@ -1,6 +1,7 @@
 package httpedge
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/hivehub/waggle/collection"
 	"github.com/hivehub/waggle/hubsvc"
 	"github.com/hivehub/waggle/tenant"
 )
@@ -23,7 +25,8 @@ type twin struct {
 	foreign, absent string // paths on the main listener
 	key             string
 	asks            tenant.ID
-	creates         bool // and so makes the name the asker's own
+	creates         bool   // and so makes the name the asker's own
+	other           string // the body about what nobody has; "": the same
 }
 
 const nobodysName = "none" // as long as canaryName
@@ -59,7 +62,31 @@ func (w *world) twins() (all []twin) {
 	quota.foreign, quota.absent = "/hub/usage/quota?user_id="+string(w.mine), "/hub/usage/quota?user_id=t_aaaaaaaaaaaa"
 	makes := twin{what: "a key of another tenant", method: "POST", key: stranger, asks: w.theirs, foreign: "/auth/keys", absent: "/auth/keys"}
 	makes.body = `{"permission":"ADMIN","tenant_id":"` + string(w.mine) + `"}`
-	return append(all, quota, makes)
+	return append(append(all, quota, makes), w.bodyTwins(stranger, narrowed)...)
+}
+
+// bodyTwins are requests that name a collection in their bodies.
+func (w *world) bodyTwins(stranger, narrowed string) (all []twin) {
+	own := collection.Config{Vectors: []collection.VectorParams{{Size: 2, Distance: collection.Dot}}}
+	for _, id := range []tenant.ID{w.theirs, w.mine} {
+		noError(w.t, w.data.CreateCollection(w.t.Context(), adminOf(id), "other", own))
+	}
+	lookup := `{"query":1,"lookup_from":{"collection":"` + canaryName + `"}}`
+	for what, c := range map[string][2]string{
+		"an alias":                 {"/collections/aliases", `{"actions":[{"create_alias":{"collection_name":"` + canaryName + `","alias_name":"other-1"}}]}`},
+		"an alias that is renamed": {"/collections/aliases", `{"actions":[{"rename_alias":{"old_alias_name":"` + canaryName + `","new_alias_name":"other-1"}}]}`},
+		"a lookup":                 {"/collections/other/points/query", lookup},
+		"a lookup in a prefetch":   {"/collections/other/points/query", `{"prefetch":` + lookup + `,"query":{"fusion":"rrf"}}`},
+		"a lookup in a batch":      {"/collections/other/points/query/batch", `{"searches":[` + lookup + `]}`},
+		"a recommendation":         {"/collections/other/points/recommend", `{"positive":[1],"limit":3,"lookup_from":{"collection":"` + canaryName + `"}}`},
+	} {
+		t := twin{what: what, method: "POST", body: c[1], key: stranger, asks: w.theirs, foreign: qdrantPrefix + c[0], absent: qdrantPrefix + c[0]}
+		t.other = strings.ReplaceAll(t.body, canaryName, nobodysName)
+		all = append(all, t)
+		t.what, t.key, t.asks = t.what+" by a narrowed key", narrowed, w.mine
+		all = append(all, t)
+	}
+	return all
 }
 
 // nobodys is a path for what is nobody's.
@@ -84,8 +111,8 @@ func TestForeignIsAbsent(t *testing.T) {
 	}
 	for _, c := range twins {
 		for _, door := range []*edge{w.edge, w.through} {
-			ask := func(path string) string {
-				got := w.ask(c.method, door.main+path, c.body, "Api-Key", c.key, "X-Request-Id", "r")
+			ask := func(path, body string) string {
+				got := w.ask(c.method, door.main+path, body, "Api-Key", c.key, "X-Request-Id", "r")
 				if c.creates {
 					w.drop(c.asks, path)
 				}
@@ -97,7 +124,7 @@ func TestForeignIsAbsent(t *testing.T) {
 				}
 				return fmt.Sprint(got.status, w.nameless(got.text), headersOf(got.header))
 			}
-			if foreign, absent := ask(c.foreign), ask(c.absent); foreign != absent {
+			if foreign, absent := ask(c.foreign, c.body), ask(c.absent, cmp.Or(c.other, c.body)); foreign != absent {
 				t.Errorf("%s: foreign %s\nabsent %s", c.what, foreign, absent)
 			}
 		}
