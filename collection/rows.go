@@ -76,7 +76,7 @@ func appendTenant(dst []byte, t tenant.ID) []byte {
 
 // collectionKey is a key of one collection outside the point buckets.
 func collectionKey(row byte, id uint64) []byte {
-	return binary.BigEndian.AppendUint64([]byte{row}, id)
+	return binary.BigEndian.AppendUint64(append(make([]byte, 0, 9), row), id)
 }
 
 // collectionOf reads the collection's id from a collectionKey.

@@ -95,11 +95,11 @@ func (b *builders) step(l *liveIndex) {
 	if l.dropped.Load() || l.ended.Load() {
 		return
 	}
-	if l.waiting() > buildStep {
-		b.offer(l) // for another builder
-	}
 	more := false
 	for _, t := range l.tables {
+		if t.linked() > 0 && t.waiting() > buildStep {
+			b.offer(l) // for another builder
+		}
 		more = t.indexPayloads() || more
 		if t.dense != nil {
 			more = t.dense.Build(buildStep) > 0 || more

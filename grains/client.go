@@ -203,9 +203,16 @@ func notFound(name string) error {
 
 // asError makes every error one of the domain's.
 func asError(err error) error {
+	if err == nil {
+		return nil
+	}
+	return domainError(err)
+}
+
+func domainError(err error) error {
 	var e *collection.Error
 	switch {
-	case err == nil, errors.As(err, &e):
+	case errors.As(err, &e):
 		return err
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return &collection.Error{Code: collection.DeadlineExceeded, Message: "the request took longer than its deadline", Err: err}

@@ -18,6 +18,7 @@ type plan struct {
 // planned is the plan of a whole query.
 type planned struct {
 	plan
+	asked   collection.Query
 	exclude []collection.PointID // named in the query: left out, whatever named them
 	need    tableSet
 }
@@ -37,22 +38,21 @@ type planner struct {
 	out    *planned
 }
 
-// planOf returns the plan of a query that is valid.
-func planOf(r collection.Reader, tc tenant.Context, info *collection.Info, q *collection.Query) (*planned, error) {
-	out := &planned{}
-	p := planner{reader: r, tenant: tc, info: info, out: out}
+// planOf makes the plan of out.asked, which is valid.
+func planOf(r collection.Reader, tc tenant.Context, info *collection.Info, out *planned) error {
+	p, q := planner{reader: r, tenant: tc, info: info, out: out}, &out.asked
 	if err := p.plan(&out.plan, q); err != nil {
-		return nil, err
+		return err
 	}
 	if q.WithVector.None() {
-		return out, nil
+		return nil
 	}
 	for i := range info.Config.Vectors {
 		if q.WithVector.Wants(info.Config.Vectors[i].Name) {
 			out.need.add(i)
 		}
 	}
-	return out, nil
+	return nil
 }
 
 func (p *planner) plan(to *plan, q *collection.Query) error {

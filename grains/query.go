@@ -30,14 +30,15 @@ func (o *Options) ensureDefaults() {
 	}
 }
 
-// Query returns the points nearest to the query, nearest first. It activates
-// the collection when it is idle.
+// Query returns the points that a query asks for, the best first. It activates
+// the collection when it is idle, unless the query only lists points.
 func (c *Client) Query(ctx context.Context, tc tenant.Context, name string, q collection.Query) ([]collection.Hit, error) {
-	hits, err := c.query(ctx, tc, name, &q)
+	hits, err := c.query(ctx, tc, name, &planned{asked: q})
 	return hits, asError(err)
 }
 
-func (c *Client) query(ctx context.Context, tc tenant.Context, name string, q *collection.Query) ([]collection.Hit, error) {
+func (c *Client) query(ctx context.Context, tc tenant.Context, name string, p *planned) ([]collection.Hit, error) {
+	q := &p.asked
 	if err := q.Validate(c.options.Limits); err != nil {
 		return nil, err
 	}
@@ -49,7 +50,7 @@ func (c *Client) query(ctx context.Context, tc tenant.Context, name string, q *c
 		defer view.Close()
 		return c.list(ctx, tc, view, info, q)
 	}
-	p, err := planOf(view, tc, &info, q)
+	err = planOf(view, tc, &info, p)
 	view.Close()
 	if err != nil {
 		return nil, err

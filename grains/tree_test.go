@@ -3,7 +3,6 @@ package grains_test
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -26,10 +25,12 @@ func treeConfig() collection.Config {
 
 // treeModel is the collection as a list, searched by going through it.
 type treeModel struct {
-	config collection.Config
-	points map[uint64]collection.Point
-	writes map[uint64]uint64 // by id: how many came before it, which orders equal scores
-	written uint64
+	kit        *kit
+	collection string
+	config     collection.Config
+	points     map[uint64]collection.Point
+	writes     map[uint64]uint64 // by id: how many came before it, which orders equal scores
+	written    uint64
 }
 
 func (m *treeModel) draw(rng *rand.Rand, using string) collection.Input {
@@ -343,13 +344,13 @@ func mustPath(s string) collection.Path {
 }
 
 // check compares an answer with the model's.
-func (m *treeModel) check(t *testing.T, k *kit, name string, q collection.Query) {
+func (m *treeModel) check(t *testing.T, q collection.Query) {
 	t.Helper()
 	named := map[uint64]bool{}
 	m.name(&q, named)
 	want := m.run(&q, math.MaxInt64, named, q.Limit+q.Offset)
 	want = want[min(q.Offset, len(want)):]
-	got, err := k.client.Query(context.Background(), k.tenant, name, q)
+	got, err := m.kit.client.Query(context.Background(), m.kit.tenant, m.collection, q)
 	if err != nil {
 		t.Fatalf("%v\n%+v", err, q)
 	}
@@ -401,29 +402,37 @@ func alike(a, b collection.Input) bool {
 	return slices.EqualFunc(a.Dense, b.Dense, func(x, y float32) bool { return math.Abs(float64(x-y)) < 1e-6 })
 }
 
+// newTree makes the collection, which is empty.
+func newTree(tb testing.TB, k *kit, name string) *treeModel {
+	tb.Helper()
+	m := &treeModel{kit: k, collection: name, config: treeConfig(), points: map[uint64]collection.Point{}, writes: map[uint64]uint64{}}
+	if err := k.client.CreateCollection(tb.Context(), k.tenant, name, m.config); err != nil {
+		tb.Fatal(err)
+	}
+	return m
+}
+
+// write draws points and stores them.
+func (m *treeModel) write(tb testing.TB, rng *rand.Rand, ids ...uint64) {
+	tb.Helper()
+	var batch []collection.Point
+	for _, id := range ids {
+		p := m.point(rng, id)
+		m.keep(p)
+		batch = append(batch, p)
+	}
+	if err := m.kit.upsert(tb.Context(), m.collection, batch...); err != nil {
+		tb.Fatal(err)
+	}
+}
+
 // Queries of every kind over points that have some of several vectors give what
-// going through all points gives; also after points, vectors and payloads
-// changed, and after a restart.
+// going through all points gives, while points are replaced.
 func TestQueryTrees(t *testing.T) {
 	k := newKit(t, kitOptions{})
-	ctx := t.Context()
-	m := &treeModel{config: treeConfig(), points: map[uint64]collection.Point{}, writes: map[uint64]uint64{}}
-	if err := k.client.CreateCollection(ctx, k.tenant, "c", m.config); err != nil {
-		t.Fatal(err)
-	}
+	m := newTree(t, k, "c")
 	rng := rand.New(rand.NewPCG(1, 2))
-	write := func(ids ...uint64) {
-		t.Helper()
-		var batch []collection.Point
-		for _, id := range ids {
-			p := m.point(rng, id)
-			m.keep(p)
-			batch = append(batch, p)
-		}
-		if err := k.upsert(ctx, "c", batch...); err != nil {
-			t.Fatal(err)
-		}
-	}
+	write := func(ids ...uint64) { t.Helper(); m.write(t, rng, ids...) }
 	for id := range uint64(150) {
 		write(id)
 	}
@@ -440,9 +449,6 @@ func TestQueryTrees(t *testing.T) {
 		case 1:
 			q.WithVector.Names = []string{"words", "near"}
 		}
-		m.check(t, k, "c", q)
-	}
-	if fmt.Sprint(k.client.Active()) != "1" {
-		t.Error("not active")
+		m.check(t, q)
 	}
 }
