@@ -39,7 +39,7 @@ export async function legacy(check, client, points) {
     const words = new Map(points.map((p, i) => [p.id, i]).filter(([, i]) => i % 5 === 3).map(([id, i]) => [id, 2 * (i + 1)]));
     ranked(await client.search("legacy", { vector: { name: "words", vector: { indices: [3], values: [2] } } }), words);
     ranked(await client.recommend("legacy", { positive: [first.id], using: "text" }), scores(points, "Dot", first.vector, (_, p) => p !== first));
-    ranked(await client.recommend("Dot", { positive: [first.id], lookup_from: { collection: "legacy", vector: "text" } }), scores(points, "Dot", first.vector, (_, p) => p !== first));
+    ranked(await client.recommend("Dot", { positive: [first.id], lookup_from: { collection: "legacy", vector: "text" } }), scores(points, "Dot", first.vector));
   });
 
   await check("recommend recommendBatch recommend_batch", async () => {

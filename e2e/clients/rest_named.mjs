@@ -62,7 +62,7 @@ export async function named(check, client) {
     const [one] = await client.retrieve("named", { ids: [points[1].id], with_vector: ["image", "rare"] });
     assert.deepEqual(Object.keys(one.vector).sort(), ["image", "rare"]);
     await refused(client.upsert("named", { points: [{ id: 1, vector: { nobody: [1] } }] }), 400, "Wrong input: Not existing vector name error: nobody");
-    await refused(client.createCollection("bad", { vectors: { a: { size: 2, distance: "Dot" } }, sparse_vectors: { a: {} } }), 400, /./);
+    await refused(client.createCollection("bad", { vectors: { a: { size: 2, distance: "Dot" } }, sparse_vectors: { a: {} } }), 422, /"a" is there twice/);
   });
 
   await check("query scroll", async () => {
@@ -79,8 +79,9 @@ export async function named(check, client) {
     ranked(await ask({ query: toWords, using: "words", filter: { must: [filter.must[1]] }, limit: 50 }), sparseScores(kept, toWords, words), { limit: 50 });
     const from = points[8];
     ranked(await ask({ query: from.id, using: "words" }), new Map([...sparseScores(points, words(from), words)].filter(([id]) => id !== from.id)));
-    await refused(client.query("named", { query: toText, using: "nobody" }), 400, "Wrong input: Not existing vector name error: nobody");
-    await refused(client.query("named", { query: toText }), 400, "Wrong input: Not existing vector name error: ");
+    const names = "available names: image, text, rare, words";
+    await refused(client.query("named", { query: toText, using: "nobody" }), 400, `Wrong input: Vector with name \`nobody\` is not configured in this collection, ${names}`);
+    await refused(client.query("named", { query: toText }), 400, `Wrong input: Collection requires specified vector name in the request, ${names}`);
   });
 
   await check("query queryBatch", async () => {
@@ -112,10 +113,19 @@ export async function named(check, client) {
     const deep = { prefetch: [dense], query: toImage, using: "image", limit: 8 };
     ranked(await ask({ prefetch: [deep, sparse], query: { fusion: "rrf" }, limit: 40 }), rrf([best(again, 8, true), lists[1]]), { limit: 40 });
 
+    // A point that a prefetch looks from is in no answer.
+    const from = points[8];
+    const others = points.filter((p) => p !== from);
+    const byId = best(scores(others, "Cosine", text(from), undefined, text), 20);
+    const without = best(sparseScores(others, toWords, words), 25);
+    ranked(await ask({ prefetch: [{ ...dense, query: from.id }, sparse], query: { fusion: "rrf" }, limit: 50 }), rrf([byId, without]), { limit: 50 });
+
     const answers = await client.queryBatch("named", { searches: [{ prefetch, query: { fusion: "rrf" }, limit: 3 }, { query: toImage, using: "image", limit: 2 }] });
     ranked(answers[0].points, rrf(lists), { limit: 3 });
     ranked(answers[1].points, scores(points, "Euclid", toImage, undefined, image), { limit: 2, ascending: true });
     await refused(client.query("named", { query: { fusion: "rrf" } }), 400, /./);
+    await refused(client.query("named", { prefetch }), 400, "Bad request: A query is needed to merge the prefetches. Can't have prefetches without defining a query.");
+    await refused(client.query("named", { prefetch, query: { fusion: "rrf" }, using: "text" }), 400, "Bad request: Fusion queries cannot be combined with the 'using' field.");
   });
 
   await check("createCollection upsert query", async () => {
@@ -127,7 +137,7 @@ export async function named(check, client) {
     ranked((await client.query("empty name", { query: toText, using: "" })).points, scores(whole, "Dot", toText, undefined, text));
     const from = points[8];
     const looked = await client.query("empty name", { query: from.id, lookup_from: { collection: "named", vector: "text" } });
-    ranked(looked.points, scores(whole, "Dot", normalised(text(from)), (_, p) => p !== from, text));
+    ranked(looked.points, scores(whole, "Dot", normalised(text(from)), undefined, text)); // the id is another collection's
     await refused(client.query("empty name", { query: 1, lookup_from: { collection: `of tenant ${3 - tenant}` } }), 404, `Not found: Collection \`of tenant ${3 - tenant}\` doesn't exist!`);
 
     assert.equal(await client.createCollection("sparse alone", { sparse_vectors: { words: {} } }), true);
