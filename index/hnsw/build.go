@@ -70,15 +70,28 @@ var heldUp = int64(8 * runtime.NumCPU())
 // link makes a vertex of a slot: it searches for neighbours on each of the
 // vertex's levels, writes its lists, and only then lets others link to it.
 //
-// A builder that was held up meanwhile, while others have linked many that are
-// nearer, has put it where few ways lead: then the vertex is linked again.
+// A pass of the sweep looks after every vertex that is linked when it ends. One
+// that was not yet may have lost its neighbours to it, and is linked again.
 func (x *Index) link(w *walker, v *flat.View, slot uint32) {
-	others := x.made.Load()
+	passes := x.passes.Load()
 	w.begin(x, v)
 	if v.Removed(slot) {
 		w.memory.mark(slot, dropped)
 		return
 	}
+	held := x.makeVertex(w, v, slot)
+	if now := x.passes.Load(); now != passes || !held {
+		x.settle(w, v, slot)
+	}
+}
+
+// makeVertex is link but for passes that end meanwhile. It reports whether a
+// vertex that stays links to the new one, or there is none.
+//
+// A builder that was held up meanwhile, while others have linked many that are
+// nearer, has put it where few ways lead: then the vertex is linked again.
+func (x *Index) makeVertex(w *walker, v *flat.View, slot uint32) (held bool) {
+	others := x.made.Load()
 	level := x.level(slot)
 	rises := !w.entered || level > w.top
 	if rises {
@@ -87,54 +100,117 @@ func (x *Index) link(w *walker, v *flat.View, slot uint32) {
 		w.begin(x, v)
 		rises = !w.entered || level > w.top
 	}
+	first := !w.entered
+	x.seek(w, v, slot)
+	x.stall()
+	near, ways := x.join(w, slot)
+	if x.made.Add(1)-others > heldUp || !near {
+		if w.begin(x, v); w.entered {
+			ways = x.relink(w, v, slot)
+		}
+	}
+	held = ways > 0 || first
+	if rises && held { // or no way would lead on from where walks begin
+		x.enterAt(slot, level)
+	}
+	x.stall()
+	w.memory.mark(slot, linked)
+	x.stall()
+	return held
+}
+
+// settle links a vertex again that a pass may have cut off. While one is under
+// way it has nothing to do: the pass will find the vertex. Nor has it for one
+// that is infinitely far from all.
+func (x *Index) settle(w *walker, v *flat.View, slot uint32) {
+	for x.passes.Load()%2 == 0 {
+		if w.begin(x, v); !w.entered && x.enterFirst(slot) {
+			return
+		}
+		if w.begin(x, v); w.entry == slot || x.relink(w, v, slot) > 0 || len(w.chosen[0]) == 0 {
+			return
+		}
+	}
+}
+
+// enterFirst makes a vertex the entry point if there is none.
+func (x *Index) enterFirst(slot uint32) bool {
+	x.rising.Lock()
+	defer x.rising.Unlock()
+	_, _, ok := x.entryPoint()
+	if !ok {
+		x.enterAt(slot, x.level(slot))
+	}
+	return !ok
+}
+
+// stall is where a test may hold a builder up.
+func (x *Index) stall() {
+	if x.stalls != nil {
+		x.stalls()
+	}
+}
+
+// seek picks a vertex's neighbours on all its levels.
+func (x *Index) seek(w *walker, v *flat.View, slot uint32) {
+	level := x.level(slot)
 	for l := range level + 1 {
 		w.chosen[l] = w.chosen[l][:0]
 	}
-	if w.entered {
-		w.aimAt(slot)
-		from := w.descend(w.entry, w.top, level)
-		for l := min(level, w.top); l >= 0; l-- {
-			from = x.choose(w, v, slot, l, from)
-		}
+	if !w.entered {
+		return
 	}
-	for l := range level + 1 {
-		x.writeOwn(w, slot, l)
+	w.aimAt(slot)
+	from := w.descend(w.entry, w.top, level)
+	for l := min(level, w.top); l >= 0; l-- {
+		from = x.choose(w, v, slot, l, from)
 	}
-	held := true // by the nearest one
-	for l := range level + 1 {
-		for i, c := range w.chosen[l] {
-			in := x.connect(w, c.slot(), l, candidate{c.distance, slot})
-			held = held && (in || i > 0 || l > 0)
-		}
-	}
-	if x.made.Add(1)-others > heldUp || !held {
-		if w.begin(x, v); w.entered {
-			x.relink(w, v, slot)
-		}
-	}
-	if rises {
-		x.enterAt(slot, level)
-	}
-	w.memory.mark(slot, linked)
 }
 
-// choose picks a new vertex's neighbours on a level and returns the nearest
+// join writes a new vertex's lists, and links its neighbours to it. It reports
+// whether it got what was chosen, and the nearest one links to it; and how many
+// do on the lowest level.
+func (x *Index) join(w *walker, slot uint32) (near bool, ways int) {
+	near = true
+	level := x.level(slot)
+	for l := range level + 1 {
+		near = x.writeOwn(w, slot, l) && near
+	}
+	for l := range level + 1 {
+		for i, c := range w.chosen[l] {
+			x.stall()
+			in := x.connect(w, c.slot(), l, candidate{c.distance, slot})
+			near = near && (in || (i > 0 || l > 0) && !x.leaves(w.memory, c.slot()))
+			if in && l == 0 {
+				ways++
+			}
+		}
+	}
+	return near, ways
+}
+
+// choose picks a vertex's neighbours on a level and returns the nearest other
 // vertex it met, for the level below.
 func (x *Index) choose(w *walker, v *flat.View, slot uint32, level int, from uint32) uint32 {
 	w.aimAt(slot)
 	w.budget, w.hopping = math.MaxInt, false
 	_ = w.walk(context.Background(), level, x.options.EfConstruction, from, nil)
-	found := w.pool.items
-	nearest := found[0].slot()
+	found := slices.DeleteFunc(w.pool.items, func(c candidate) bool { return c.slot() == slot })
+	nearest := from
+	if len(found) > 0 {
+		nearest = found[0].slot()
+	}
 	if x.leaving.Load() > 0 {
-		found = w.remaining(v, found, x.options.M)
+		if found = w.remaining(v, found, x.options.M); len(found) == 0 {
+			found = x.beyond(w, v, slot, level, from)
+		}
 	}
 	w.chosen[level] = w.diverse(w.chosen[level], found, x.options.M)
 	return nearest
 }
 
 // remaining drops the candidates that are removed, unless so few remain that
-// the new vertex would lose touch.
+// the new vertex would lose touch: then it drops only those being taken out.
 func (w *walker) remaining(v *flat.View, found []candidate, least int) []candidate {
 	w.kept = w.kept[:0]
 	for _, c := range found {
@@ -142,8 +218,31 @@ func (w *walker) remaining(v *flat.View, found []candidate, least int) []candida
 			w.kept = append(w.kept, c)
 		}
 	}
-	if len(w.kept) < least {
-		return found
+	if len(w.kept) >= least {
+		return w.kept
+	}
+	w.kept = w.kept[:0]
+	for _, c := range found {
+		if !w.memory.place(c.slot()).is(gone) {
+			w.kept = append(w.kept, c)
+		}
+	}
+	return w.kept
+}
+
+// beyondWidth is how many times as wide as others a walk may become that looks
+// for what is behind vertices that are being taken out.
+const beyondWidth = 64
+
+// beyond looks behind vertices that are being taken out for some that stay.
+func (x *Index) beyond(w *walker, v *flat.View, slot uint32, level int, from uint32) []candidate {
+	w.budget = beyondWidth * x.options.EfConstruction
+	_ = w.walk(context.Background(), level, x.options.M, from, &judge{view: v})
+	w.kept = w.kept[:0]
+	for _, c := range w.pool.items {
+		if c.vertex&refused == 0 && c.slot() != slot {
+			w.kept = append(w.kept, c)
+		}
 	}
 	return w.kept
 }
@@ -194,39 +293,47 @@ func (w *walker) ranked() []candidate {
 
 func (x *Index) vertex(slot uint32) *sync.Mutex { return &x.vertices[slot%uint32(len(x.vertices))] }
 
-// writeOwn writes a new vertex's list on a level.
-func (x *Index) writeOwn(w *walker, slot uint32, level int) {
+// writeOwn writes a new vertex's list on a level, without what is being taken
+// out, and reports whether it wrote all that was chosen.
+//
+// Whoever writes a new link asks while holding the list's lock: the sweep flags
+// vertices before it locks any list, so one of the two sees the other. A link
+// that is in a list already is the sweep's to replace, by what it leads to.
+func (x *Index) writeOwn(w *walker, slot uint32, level int) bool {
 	lock := x.vertex(slot)
 	lock.Lock()
 	defer lock.Unlock()
-	w.chosen[level] = x.staying(w.memory, w.chosen[level])
+	chosen := len(w.chosen[level])
+	w.chosen[level] = slices.DeleteFunc(w.chosen[level], func(c candidate) bool { return x.leaves(w.memory, c.slot()) })
 	write(w.memory.list(slot, level), w.chosen[level])
+	return len(w.chosen[level]) == chosen
 }
 
-// staying drops the candidates that are being taken out. Whoever writes a list
-// asks while holding its lock: the sweep flags vertices before it locks any
-// list, so one of the two sees the other.
-func (x *Index) staying(m *memory, candidates []candidate) []candidate {
-	if x.gone.Load() == 0 {
-		return candidates
-	}
-	return slices.DeleteFunc(candidates, func(c candidate) bool { return m.place(c.slot()).is(gone) })
+// leaves reports whether a vertex is being taken out.
+func (x *Index) leaves(m *memory, slot uint32) bool {
+	return x.gone.Load() > 0 && m.place(slot).is(gone)
 }
 
 // connect adds a link to the list of a vertex, and reports whether it is there
-// then. A full list is chosen anew.
+// then, and both stay. A full list is chosen anew.
 func (x *Index) connect(w *walker, slot uint32, level int, c candidate) bool {
+	return x.insert(w, slot, level, c) && !x.leaves(w.memory, slot)
+}
+
+func (x *Index) insert(w *walker, slot uint32, level int, c candidate) bool {
 	lock := x.vertex(slot)
 	lock.Lock()
 	defer lock.Unlock()
+	if x.leaves(w.memory, c.slot()) {
+		return false
+	}
 	list := w.memory.list(slot, level)
 	if w.appended(list, slot, c) {
 		return true
 	}
 	w.aimAt(slot)
 	w.slots = append(w.slots, c.slot())
-	candidates := x.staying(w.memory, w.ranked())
-	w.kept = w.diverse(w.kept[:0], candidates, len(list))
+	w.kept = w.diverse(w.kept[:0], w.ranked(), len(list))
 	write(list, w.kept)
 	return slices.ContainsFunc(w.kept, func(k candidate) bool { return k.slot() == c.slot() })
 }

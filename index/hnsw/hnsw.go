@@ -77,6 +77,7 @@ type Index struct {
 	flat    *flat.Index
 	arena   *arena.Arena
 	plan    func(live, matches, ef int) way
+	stalls  func() // see stall; nil but in tests
 
 	// The writer's own, and of train, which stops the writer by writing.
 	writing  sync.Mutex
@@ -92,6 +93,7 @@ type Index struct {
 	memory  atomic.Pointer[memory]
 	entry   atomic.Uint64 // see entryPoint
 	made    atomic.Int64  // vertices, ever
+	passes  atomic.Int64  // begun and ended: odd while one is under way
 	vectors atomic.Int64  // published
 	leaving atomic.Int64  // published as removed, and their slots not yet freed
 	gone    atomic.Int64  // places with the flag gone

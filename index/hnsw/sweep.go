@@ -2,6 +2,7 @@ package hnsw
 
 import (
 	"slices"
+	"sync/atomic"
 
 	"github.com/hivehub/waggle/index/flat"
 )
@@ -39,13 +40,14 @@ func (x *Index) sweep(w *walker, limit int) (done, again bool) {
 	defer v.Release()
 	w.begin(x, v)
 	for steps := limit * sweepStep; p.next < p.end && steps > 0; steps-- {
+		x.stall()
 		if slot := p.next; !w.memory.place(slot).is(gone) {
 			x.mendAll(w, slot)
 		}
 		p.next++
 	}
 	if p.next == p.end {
-		x.endPass(w, v)
+		x.endPass(w)
 	}
 	return true, false
 }
@@ -73,6 +75,7 @@ func (x *Index) beginPass() (begun, more bool) {
 	if int64(len(x.mu.unseen)) < x.sweepWorth() {
 		return false, x.mu.look > 0
 	}
+	x.passes.Add(1)
 	x.gone.Add(int64(len(x.mu.unseen)))
 	for _, slot := range x.mu.unseen {
 		m.mark(slot, gone)
@@ -110,10 +113,22 @@ func (x *Index) sweepWorth() int64 {
 }
 
 // endPass frees the vertices that nothing links to any more.
-func (x *Index) endPass(w *walker, v *flat.View) {
-	x.leaveEntry(w.memory)
-	w.begin(x, v)
-	x.adopt(w, v)
+//
+// A builder that finds the pass ended after its vertex was linked sees to the
+// vertex itself; adopt finds the others.
+func (x *Index) endPass(w *walker) {
+	x.stall()
+	x.leaveEntry()
+	x.stall()
+	x.passes.Add(1)
+	x.leaveEntry()    // there may have been none
+	v := x.flat.Pin() // has what was linked before
+	defer v.Release()
+	for range adoptTurns {
+		if w.begin(x, v); !x.adopt(w, v) {
+			break
+		}
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.mu.free = append(x.mu.free, x.pass.leavers...)
@@ -175,12 +190,16 @@ func (x *Index) mend(w *walker, slot uint32, level int) []candidate {
 	return w.kept[stayed:]
 }
 
+// adoptTurns is how often a pass looks for vertices that no way leads to, while
+// it finds some: a vertex that is linked again may take the last way to another.
+const adoptTurns = 4
+
 // adopt finds the vertices that no way leads to from the entry point, and
-// links them again.
-func (x *Index) adopt(w *walker, v *flat.View) {
+// links them again. It reports whether there were any.
+func (x *Index) adopt(w *walker, v *flat.View) (found bool) {
 	entry, _, ok := x.entryPoint()
 	if !ok {
-		return
+		return false
 	}
 	m := w.memory
 	reached := make([]uint64, (w.limit+63)/64)
@@ -208,28 +227,99 @@ func (x *Index) adopt(w *walker, v *flat.View) {
 	for slot := range v.Slots() {
 		p := m.place(slot)
 		if p.is(linked) && !p.is(gone) && reached[slot/64]>>(slot%64)&1 == 0 {
-			x.relink(w, v, slot)
+			x.fetch(w, v, slot, entry)
 			from(slot)
+			found = true
 		}
 	}
+	return found
 }
 
-// relink makes neighbours link to a vertex again.
-func (x *Index) relink(w *walker, v *flat.View, slot uint32) {
-	w.aimAt(slot)
+// fetch links a vertex again that no way leads to. It looks for neighbours by
+// ways on the lowest level only: those above may lead to where it came from.
+func (x *Index) fetch(w *walker, v *flat.View, slot, entry uint32) {
 	w.chosen[0] = w.chosen[0][:0]
-	x.choose(w, v, slot, 0, w.descend(w.entry, w.top, 0))
-	for _, c := range w.chosen[0] {
-		x.connect(w, slot, 0, c)
-		x.connect(w, c.slot(), 0, candidate{c.distance, slot})
-	}
+	x.choose(w, v, slot, 0, entry)
+	x.rejoin(w, slot, 0)
 }
 
-// leaveEntry makes another vertex the entry point if it leaves.
-func (x *Index) leaveEntry(m *memory) {
+// relink looks for a vertex's neighbours again. It returns how many link to it
+// on the lowest level: none only if all that it found are being taken out.
+func (x *Index) relink(w *walker, v *flat.View, slot uint32) (ways int) {
+	x.seek(w, v, slot)
+	x.stall()
+	for l := x.level(slot); l > 0; l-- {
+		x.rejoin(w, slot, l)
+	}
+	return x.rejoin(w, slot, 0)
+}
+
+// rejoin links a vertex and those chosen for a level to each other, and returns
+// how many link to it. If all their lists are full of nearer ones, it puts the
+// vertex between the nearest and another.
+func (x *Index) rejoin(w *walker, slot uint32, level int) (ways int) {
+	for _, c := range w.chosen[level] {
+		x.connect(w, slot, level, c)
+		if x.connect(w, c.slot(), level, candidate{c.distance, slot}) {
+			ways++
+		}
+	}
+	for _, c := range w.chosen[level] {
+		if ways > 0 || level > 0 {
+			break
+		}
+		if x.between(w, c, slot) {
+			ways++
+		}
+	}
+	return ways
+}
+
+// between puts a vertex on the way from another, of which it is a candidate, to
+// the last in its list: what that way led to stays reached.
+func (x *Index) between(w *walker, c candidate, slot uint32) bool {
+	from := w.memory.list(c.slot(), 0)
+	last := len(from) - 1
+	next := atomic.LoadUint32(&from[last])
+	if next == 0 || next-1 == slot || !x.putLast(w, slot, next-1) {
+		return false
+	}
+	lock := x.vertex(c.slot())
+	lock.Lock()
+	defer lock.Unlock()
+	w.slots = read(from, w.slots[:0])
+	if slices.Contains(w.slots, slot) {
+		return !x.leaves(w.memory, c.slot())
+	}
+	if x.leaves(w.memory, slot) || from[last] != next {
+		return false
+	}
+	atomic.StoreUint32(&from[last], slot+1)
+	return !x.leaves(w.memory, c.slot())
+}
+
+// putLast makes a vertex link to another, in place of its last link if there is
+// no room.
+func (x *Index) putLast(w *walker, slot, to uint32) bool {
+	lock := x.vertex(slot)
+	lock.Lock()
+	defer lock.Unlock()
+	if x.leaves(w.memory, to) {
+		return false
+	}
+	list := w.memory.list(slot, 0)
+	if !w.appended(list, slot, candidate{vertex: to}) {
+		atomic.StoreUint32(&list[len(list)-1], to+1)
+	}
+	return true
+}
+
+// leaveEntry makes another vertex the entry point if it leaves, or there is none.
+func (x *Index) leaveEntry() {
 	x.rising.Lock()
 	defer x.rising.Unlock()
-	if entry, _, ok := x.entryPoint(); ok && m.place(entry).is(gone) {
+	m := x.memory.Load()
+	if entry, _, ok := x.entryPoint(); !ok || m.place(entry).is(gone) {
 		x.enterAtBest(m)
 	}
 }

@@ -193,6 +193,11 @@ func TestEverythingRemovedAndMadeAnew(t *testing.T) {
 func TestPointsReplacedUnderReadersAndBuilders(t *testing.T) {
 	const points, rounds, dim = 400, 300 / slow, 16
 	x := planned(byWalk, dim, index.L2, small)
+	x.stalls = func() {
+		for n := rand.IntN(400) - 390; n > 0; n-- {
+			runtime.Gosched()
+		}
+	}
 	vectorOf := func(label uint64) []float32 {
 		r := rand.New(rand.NewPCG(label, 7))
 		v := make([]float32, dim)
