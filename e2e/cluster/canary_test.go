@@ -3,12 +3,18 @@ package cluster
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
+	"io/fs"
 	"maps"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -134,6 +140,12 @@ func TestCanaries(t *testing.T) {
 	lines := 0
 	for _, n := range f.nodes {
 		lines += a.log(found, n)
+	}
+	if err := a.secrets(found); err != nil {
+		t.Error(err)
+	}
+	for _, n := range f.nodes {
+		strangers(found, n)
 	}
 	asked, good := a.asked.Load(), a.good.Load()
 	t.Logf("%d requests, %d of them answered 200, %d fail-overs, %d lines of log", asked, good, kills, lines)
@@ -274,6 +286,69 @@ func (a *aviary) log(found *findings, n *node) (lines int) {
 		found.add("the log of %s: %v", n.name, err)
 	}
 	return lines
+}
+
+// secrets looks in everything that the nodes have written for the cluster's
+// secret, a join token and the keys. The secret has a file of its own.
+func (a *aviary) secrets(found *findings) error {
+	token, err := a.f.token()
+	if err != nil {
+		return err
+	}
+	secrets := map[string]string{"join token": token, "operator's key": operatorKey}
+	for _, c := range a.tenants {
+		secrets["key of "+c.id] = c.key
+	}
+	for _, n := range a.f.nodes {
+		secret, err := os.ReadFile(filepath.Join(n.data, "secret"))
+		if err != nil {
+			return err
+		}
+		secrets["secret of "+n.name] = strings.TrimSpace(string(secret))
+	}
+	files := 0
+	err = filepath.WalkDir(a.f.dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() || d.Name() == "secret" || d.Name() == "first-keys" {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // swept meanwhile
+		}
+		files++
+		for what, secret := range secrets {
+			if bytes.Contains(text, []byte(secret[12:])) {
+				found.add("%s has the %s", path, what)
+			}
+		}
+		return err
+	})
+	if err == nil && files < 20 {
+		err = fmt.Errorf("only %d files to look at", files)
+	}
+	return err
+}
+
+// strangers knock at the port that is for nodes.
+func strangers(found *findings, n *node) {
+	hello := "POST /qdrant/collections/same HTTP/1.1\r\nHost: h\r\nApi-Key: " + operatorKey + "\r\nConnection: close\r\n\r\n"
+	for _, secure := range []bool{false, true} {
+		c, err := net.DialTimeout("tcp", n.listen, 5*time.Second)
+		if err != nil {
+			found.add("the port of %s: %v", n.name, err)
+			return
+		}
+		_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+		var s net.Conn = c
+		if secure { // without a certificate of the cluster
+			s = tls.Client(c, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}})
+		}
+		_, _ = io.WriteString(s, hello)
+		if got, _ := io.ReadAll(s); bytes.Contains(got, []byte("HTTP/")) || secure && len(got) > 0 {
+			found.add("the port of %s for nodes answers a stranger (TLS: %v): %.200q", n.name, secure, got)
+		}
+		_ = c.Close()
+	}
 }
 
 // What the test looks for it finds.
