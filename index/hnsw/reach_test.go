@@ -241,3 +241,45 @@ func TestFullListsMakeRoomForOneThatNothingLinksTo(t *testing.T) {
 		t.Errorf("links of %d: %v, want %d among them", slot, links, last)
 	}
 }
+
+// Everything is taken out while a builder is held up. Wherever in the end of the
+// pass it goes on, its vertex is the entry point at last.
+func TestLinkedWhileThePassEnds(t *testing.T) {
+	const n = 150
+	for at, name := range []string{"last list", "before the entry is left", "after it", "after the pass"} {
+		t.Run(name, func(t *testing.T) {
+			x, near := twoPlaces(t, n)
+			slot := addAt(t, x, near, func(level int) bool { return level == 0 })
+			for s := range uint32(2 * n) {
+				x.Remove(s)
+			}
+			x.Publish()
+			steps, held, goOn, done := 0, make(chan struct{}), make(chan struct{}), make(chan struct{})
+			release := func() {
+				x.stalls = nil
+				close(goOn)
+				<-done
+			}
+			go func() {
+				defer close(done)
+				linkHeldUp(t, x, slot, func() { close(held); <-goOn })
+			}()
+			<-held
+			x.stalls = func() {
+				if steps++; steps == int(x.pass.end)+at {
+					release()
+				}
+			}
+			if swept, _ := x.sweep(new(walker), 1<<20); !swept {
+				t.Error("no pass")
+			}
+			if at == 3 {
+				release()
+			}
+			if entry, _, ok := x.entryPoint(); !ok || entry != slot {
+				t.Errorf("the entry point is %d, %v", entry, ok)
+			}
+			checkGraph(t, x)
+		})
+	}
+}
