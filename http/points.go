@@ -53,7 +53,8 @@ func appendUpdate(dst []byte, operation uint64, o collection.WriteOptions) []byt
 }
 
 // appendUpdates tells of n changes that were made together: each has a number of
-// its own, and the answer is that of the last one.
+// its own, and the answer is that of the last one. Where filters selected points
+// there may have been more changes; then the earlier numbers are only near.
 func appendUpdates(dst []byte, done collection.Answer, o collection.WriteOptions, n int) []byte {
 	dst = append(dst, '[')
 	for i := range n {
@@ -61,8 +62,8 @@ func appendUpdates(dst []byte, done collection.Answer, o collection.WriteOptions
 			dst = append(dst, ',')
 		}
 		operation := done.Operation
-		if operation > 0 {
-			operation -= uint64(n - 1 - i)
+		if before := uint64(n - 1 - i); operation > before {
+			operation -= before
 		}
 		dst = appendUpdate(dst, operation, o)
 	}

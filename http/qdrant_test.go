@@ -111,7 +111,7 @@ func TestCreateCollectionForms(t *testing.T) {
 	for body, extra := range map[string]map[string]any{
 		`{"vectors":{"":{"size":4,"distance":"Dot"}}}`: {},
 		`{"vectors":{"size":4,"distance":"Dot","hnsw_config":null,"on_disk":true,"datatype":"float32","multivector_config":null},"hnsw_config":{"m":32,"ef_construct":null},"sparse_vectors":null,"unknown":[1]}`: {
-			"hnsw_config": map[string]any{"m": int64(32), "ef_construct": nil},
+			"hnsw_config": map[string]any{"m": int64(32)},
 		},
 		`{"vectors":{"size":4,"distance":"Dot"},"sparse_vectors":{},"on_disk_payload":false,"shard_number":1,"optimizers_config":{"deleted_threshold":0.5,"max_optimization_threads":"auto"},"quantization_config":{"scalar":{"type":"int8"}},"metadata":{"a":1.0}}`: {
 			"on_disk_payload": false, "shard_number": int64(1), "metadata": map[string]any{"a": 1.0},

@@ -97,8 +97,26 @@ func kept(kind, at string, given map[string]any) (map[string]any, error) {
 			return nil, err
 		}
 		out[key] = given[key]
+		if key != "metadata" { // there a null is a value, or takes one away
+			out[key] = withoutNulls(given[key])
+		}
 	}
 	return out, nil
+}
+
+// withoutNulls is a setting as it is shown: what is null was not set.
+func withoutNulls(v any) any {
+	object, ok := v.(map[string]any)
+	if !ok {
+		return v
+	}
+	out := make(map[string]any, len(object))
+	for key, v := range object {
+		if v != nil {
+			out[key] = withoutNulls(v)
+		}
+	}
+	return out
 }
 
 func wrongType(at, wanted string) error { return errFormat(at + ": invalid type, expected " + wanted) }
