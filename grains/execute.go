@@ -303,18 +303,22 @@ func (x *execution) slotIn(table int, s scored) uint32 {
 // the smaller they are count as negative ones.
 func (x *execution) fuse(p *plan, sources [][]scored, k int) ([]scored, error) {
 	f := p.query.Fusion
-	lists := make([][]fusion.Hit, len(sources))
-	var all []scored
+	n := 0
+	for _, list := range sources {
+		n += len(list)
+	}
+	lists, hits, all := make([][]fusion.Hit, len(sources)), make([]fusion.Hit, 0, n), make([]scored, 0, n)
 	for i, list := range sources {
-		d := p.prefetch[i].distance
+		d, first := p.prefetch[i].distance, len(hits)
 		falls := d == collection.Euclid || d == collection.Manhattan
-		lists[i] = make([]fusion.Hit, len(list))
-		for j, s := range list {
-			lists[i][j] = fusion.Hit{Label: s.label, Score: float64(s.score)}
+		for _, s := range list {
+			score := float64(s.score)
 			if falls {
-				lists[i][j].Score = -float64(s.score)
+				score = -score
 			}
+			hits = append(hits, fusion.Hit{Label: s.label, Score: score})
 		}
+		lists[i] = hits[first:]
 		all = append(all, list...)
 	}
 	var fused []fusion.Hit

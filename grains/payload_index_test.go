@@ -329,3 +329,57 @@ func BenchmarkFilteredQuery(b *testing.B) {
 		}
 	}
 }
+
+// What points take is given back when they go: of each vector, and of points
+// without any.
+func TestMemoryIsGivenBack(t *testing.T) {
+	c := collection.Config{
+		Vectors: []collection.VectorParams{{Name: "a", Size: 2, Distance: collection.Euclid}, {Name: "b", Size: 3, Distance: collection.Dot}},
+		Sparse:  []collection.SparseParams{{Name: "s"}},
+	}
+	info := collection.Info{Name: "c", Config: c}
+	l := newLiveIndex(info, "", func(*liveIndex) {})
+	l.loading = false
+	named := []collection.NamedVector{
+		{Name: "a", Dense: []float32{1, 2}}, {Name: "b", Dense: []float32{1, 2, 3}},
+		{Name: "s", Sparse: &collection.SparseVector{Indices: []uint32{1, 9}, Values: []float32{1, 2}}},
+	}
+	for round := range 3 {
+		var events []collection.Event
+		for i := range uint64(8) {
+			p := collection.Point{ID: collection.NumID(i), Payload: collection.Payload{"n": int64(i)}}
+			for n, v := range named {
+				if i>>n&1 == 1 {
+					p.Vectors = append(p.Vectors, v)
+				}
+			}
+			op, err := collection.Finalize(info, collection.Write{Upsert: []collection.Point{p}}, collection.DefaultLimits())
+			if err != nil {
+				t.Fatal(err)
+			}
+			version := uint64(round)<<16 + i + 1
+			rec := op.(collection.Upsert).Records[0]
+			events = append(events, collection.Event{Kind: collection.EventUpsert, ID: p.ID, Version: version, Record: rec.Bytes()})
+		}
+		l.Apply(1, events)
+		if err := l.usable(); err != nil {
+			t.Fatal(err)
+		}
+		x := l.survey()
+		for n, want := range []int{4, 4, 4, 4} { // the last are those without the first vector
+			if got := x.views[n].slots().Len(); got != want {
+				t.Errorf("table %d has %d points, want %d", n, got, want)
+			}
+		}
+		x.end()
+		if l.bytes.Load() == 0 || l.memory() <= l.bytes.Load() {
+			t.Errorf("points take %d bytes of %d", l.bytes.Load(), l.memory())
+		}
+		for i := range events {
+			events[i].Kind, events[i].Old = collection.EventDelete, events[i].Version
+		}
+		if l.Apply(2, events); l.bytes.Load() != 0 || len(l.places) != 0 {
+			t.Errorf("%d bytes, %d places of no points", l.bytes.Load(), len(l.places))
+		}
+	}
+}

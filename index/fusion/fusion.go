@@ -65,29 +65,42 @@ func Weighted(weights []float64, lists ...[]Hit) ([]Hit, error) {
 	})
 }
 
+// place is where a label stands in what is fused.
+type place struct{ at, list int } // list: the last one that it is in
+
 // fuse sums, label by label, what score makes of every list. Score may change
 // the list it gets: a copy without second places, of finite scores.
 func fuse(weights []float64, lists [][]Hit, score func(list []Hit, weight float64)) ([]Hit, error) {
 	if err := check(weights, len(lists)); err != nil {
 		return nil, err
 	}
-	var fused []Hit
-	at := map[uint64]int{} // label to its place in fused
-	for i, list := range lists {
+	sum, longest := 0, 0
+	for _, list := range lists {
+		sum, longest = sum+len(list), max(longest, len(list))
+	}
+	fused, room := make([]Hit, 0, sum), make([]Hit, 0, longest)
+	places := make(map[uint64]place, sum)
+	for i, given := range lists {
 		weight := 1.0
 		if len(weights) > 0 {
 			weight = weights[i]
 		}
-		list = distinct(list)
-		score(list, weight)
-		for _, h := range list {
-			place, ok := at[h.Label]
-			if !ok {
-				at[h.Label] = len(fused)
-				fused = append(fused, h)
+		list := room[:0]
+		for _, h := range given {
+			p, ok := places[h.Label]
+			if ok && p.list == i {
 				continue
 			}
-			fused[place].Score += h.Score
+			if !ok {
+				p.at = len(fused)
+				fused = append(fused, Hit{Label: h.Label})
+			}
+			places[h.Label] = place{p.at, i}
+			list = append(list, finite(h))
+		}
+		score(list, weight)
+		for _, h := range list {
+			fused[places[h.Label].at].Score += h.Score
 		}
 	}
 	slices.SortFunc(fused, func(a, b Hit) int {
@@ -108,23 +121,14 @@ func check(weights []float64, lists int) error {
 	return nil
 }
 
-// distinct returns the first place of every label, with scores no greater than
-// a float32 can be, so that no sum or square leaves float64.
-func distinct(list []Hit) []Hit {
-	first := make([]Hit, 0, len(list))
-	seen := make(map[uint64]bool, len(list))
-	for _, h := range list {
-		if seen[h.Label] {
-			continue
-		}
-		seen[h.Label] = true
-		if math.IsNaN(h.Score) {
-			h.Score = -math.MaxFloat32
-		}
-		h.Score = min(max(h.Score, -math.MaxFloat32), math.MaxFloat32)
-		first = append(first, h)
+// finite returns a hit with a score no greater than a float32 can be, so that no
+// sum or square leaves float64.
+func finite(h Hit) Hit {
+	if math.IsNaN(h.Score) {
+		h.Score = -math.MaxFloat32
 	}
-	return first
+	h.Score = min(max(h.Score, -math.MaxFloat32), math.MaxFloat32)
+	return h
 }
 
 // normalise moves the mean to 0.5 and three standard deviations to 0.5 beside

@@ -106,3 +106,38 @@ func TestSearchAmongRemoved(t *testing.T) {
 		t.Errorf("recall %.3f", recall)
 	}
 }
+
+// A search that wants what is linked leaves the tail out, and any other does not.
+func TestLinkedOnly(t *testing.T) {
+	const n, dim = 2000, 8
+	r := rand.New(rand.NewPCG(1, 2))
+	x := planned(byWalk, dim, index.L2, Options{Threshold: 1})
+	draw := func() []float32 {
+		v := make([]float32, dim)
+		for i := range v {
+			v[i] = r.Float32()
+		}
+		return v
+	}
+	for label := range uint64(n) {
+		if _, err := x.Add(label, draw()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x.Publish()
+	for x.Build(n) > 0 {
+	}
+	late := draw()
+	if _, err := x.Add(n, late); err != nil {
+		t.Fatal(err)
+	}
+	x.Publish()
+	v := x.View()
+	defer v.Release()
+	for _, linked := range []bool{true, false} {
+		hits, err := v.Search(context.Background(), &index.Query{Vector: late, K: 10, Linked: linked}, nil)
+		if err != nil || len(hits) != 10 || (hits[0].Label == n) == linked {
+			t.Errorf("linked %v: %v, %v", linked, hits, err)
+		}
+	}
+}

@@ -329,3 +329,32 @@ func mustSearch(tb testing.TB, v *View, q *Query) []index.Hit {
 	}
 	return hits
 }
+
+// Visible says of 64 slots what Label says of each.
+func TestVisible(t *testing.T) {
+	x := New(Scoring{Kind: Dot})
+	for i := range uint64(3*64 + 5) {
+		if _, err := x.Add(i, Document{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x.Publish()
+	before := x.View()
+	defer before.Release()
+	for slot := uint32(0); slot < 150; slot += 3 {
+		x.Remove(slot)
+	}
+	x.Publish()
+	after := x.View()
+	defer after.Release()
+	for _, v := range []*View{before, after} {
+		for first := uint32(0); first < v.Slots()+128; first += 64 {
+			word := v.Visible(first)
+			for i := range uint32(64) {
+				if _, ok := v.Label(first + i); ok != (word>>i&1 == 1) {
+					t.Fatalf("slot %d: %v, %b", first+i, ok, word)
+				}
+			}
+		}
+	}
+}
