@@ -52,7 +52,8 @@ func newWorld(t *testing.T) *world {
 	w := &world{}
 	now := func() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
 	keys := hubsvc.NewDirectory(hubsvc.NewKeyHasher([]byte("a secret of the tests")), now)
-	hubMachine := actors.HubMachine(hubsvc.NewMachine(keys.Observe))
+	limits := actors.NewHubLimits(keys)
+	hubMachine := actors.HubMachine(hubsvc.NewMachine(func(c hubsvc.Change) { keys.Observe(c); limits.Observe(c) }))
 	w.kit = actorstest.Start(t, actorstest.Options{Actors: actors.Options{Partitions: 16}, Machine: func(group uint64) collection.StateMachine {
 		if group == actors.SystemGroup {
 			return hubMachine
@@ -62,8 +63,11 @@ func newWorld(t *testing.T) *world {
 	w.hub = hubsvc.NewEmbedded(keys, actors.HubGroup(w.kit.Node.SystemReplica()), hubsvc.EmbeddedOptions{SealKey: make([]byte, hubsvc.SealKeyBytes)})
 	_, first, err := w.hub.Birth(t.Context(), hubsvc.BirthOptions{Partitions: 16})
 	noError(t, err)
+	limits.Follow(w.kit.Node.SystemReplica())
+	quotas := actors.NewQuotas(w.kit.Node.System(), limits, actors.QuotaOptions{})
+	t.Cleanup(quotas.Stop)
 	w.data = grains.New(grains.Options{
-		Node: w.kit.Node, Quotas: w.kit.Quotas, Hub: w.hub, Limits: collection.DefaultLimits(), Logger: slog.New(slog.DiscardHandler),
+		Node: w.kit.Node, Quotas: quotas, Hub: w.hub, Limits: collection.DefaultLimits(), Logger: slog.New(slog.DiscardHandler),
 		Placement: func(id tenant.ID) (uint64, bool) { n, ok := keys.Partition(id); return uint64(n), ok },
 	})
 	t.Cleanup(w.data.Stop)
