@@ -341,7 +341,8 @@ func TestMemoryIsGivenBack(t *testing.T) {
 	l := newLiveIndex(info, "", func(*liveIndex) {})
 	l.loading = false
 	named := []collection.NamedVector{
-		{Name: "a", Dense: []float32{1, 2}}, {Name: "b", Dense: []float32{1, 2, 3}},
+		{Name: "a", Dense: []float32{1, 2}},
+		{Name: "b", Dense: []float32{1, 2, 3}},
 		{Name: "s", Sparse: &collection.SparseVector{Indices: []uint32{1, 9}, Values: []float32{1, 2}}},
 	}
 	for round := range 3 {
