@@ -137,8 +137,10 @@ await check("updateVector parsePointId", async () => {
   await store.updateVector({ indexName, id: String(both.id), update: { vector: both.vector, metadata: both.payload } });
   await found(undefined, undefined, 300);
 
-  await store.updateVector({ indexName, filter: { color: "green" }, update: { metadata: { was: "green" } } });
-  for (const p of model) if (p.payload.color === "green") p.payload.was = "green";
+  const flagged = model.filter((p) => p.payload.flag === true);
+  assert(flagged.length > 100, "the client reads those of a filter in pages of 100");
+  await store.updateVector({ indexName, filter: { flag: true }, update: { metadata: { was: "flagged" } } });
+  for (const p of flagged) p.payload.was = "flagged";
   const vector = makeVector(rnd, 8);
   await store.updateVector({ indexName, filter: { price: { $lt: 5 } }, update: { vector, metadata: { cheap: true } } });
   for (const p of model) if (p.payload.price < 5) Object.assign(p, { vector, payload: { cheap: true } });

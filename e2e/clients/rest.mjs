@@ -144,6 +144,7 @@ await check("query", async () => {
     const ask = async (args) => (await client.query(distance, args)).points;
     ranked(await ask({ query }), all, order);
     ranked(await ask({ query, limit: 200 }), all, { ...order, limit: 200 });
+    ranked(await ask({ query, consistency: "majority", timeout: 30, shard_key: null }), all, order);
     ranked(await ask({ query, limit: 7, offset: 5, params: { exact: true } }), all, { ...order, limit: 7, offset: 5 });
     ranked(await ask({ query, params: { hnsw_ef: 256, indexed_only: false, quantization: { ignore: false, rescore: true, oversampling: 2 } } }), all, order);
 
@@ -225,6 +226,30 @@ await check("updateCollection", async () => {
   ranked((await client.query("Euclid", { query })).points, scores(points, "Euclid", query), { ascending: true });
   await refused(client.updateCollection("nobody", { hnsw_config: { m: 24 } }), 404, "Not found: Collection `nobody` doesn't exist!");
   await refused(client.updateCollection("Euclid", { hnsw_config: { ef_construct: 0 } }), 422, /hnsw_config.ef_construct: value 0 invalid, must be 4 or larger/);
+});
+
+await check("createCollection getCollection updateCollection deleteCollection", async () => {
+  const scalar = { scalar: { type: "int8", quantile: 0.99, always_ram: true } };
+  const vectors = { size: 4, distance: "Cosine", hnsw_config: { m: 8 }, quantization_config: scalar };
+  const words = { index: { full_scan_threshold: 100, on_disk: true } };
+  const made = { vectors, sparse_vectors: { words }, hnsw_config: { ef_construct: 64 }, quantization_config: scalar, on_disk_payload: true, replication_factor: 1, shard_number: 1, timeout: 30 };
+  assert.equal(await client.createCollection("settings", made), true);
+  const before = (await client.getCollection("settings")).config;
+  assert.deepEqual(before.params.vectors, vectors);
+  assert.deepEqual(before.params.sparse_vectors, { words });
+  assert.equal(before.params.on_disk_payload, true);
+  assert.deepEqual(before.quantization_config, scalar);
+  assert.equal(before.hnsw_config.ef_construct, 64);
+
+  const change = { vectors: { "": { hnsw_config: { m: 12 } } }, sparse_vectors: { words: { index: { on_disk: false } } }, params: { on_disk_payload: false }, quantization_config: "Disabled", timeout: 30 };
+  assert.equal(await client.updateCollection("settings", change), true);
+  const after = (await client.getCollection("settings")).config;
+  assert.deepEqual(after.params.vectors, { ...vectors, hnsw_config: { m: 12 } });
+  assert.deepEqual(after.params.sparse_vectors, { words: { index: { full_scan_threshold: 100, on_disk: false } } });
+  assert.equal(after.params.on_disk_payload, false);
+  assert.equal(after.quantization_config, null);
+  assert.equal(after.hnsw_config.ef_construct, 64);
+  assert.equal(await client.deleteCollection("settings", { timeout: 30 }), true);
 });
 
 await check("updateCollectionAliases getCollectionAliases getAliases", async () => {

@@ -30,7 +30,7 @@ export async function writes(check, client) {
     set(points);
     await same("upsert");
     const again = ids(0, 5).map((id) => ({ id, vector: makeVector(rnd, 8), payload: { again: true } }));
-    completed(await client.upsert("writes", { points: again }));
+    completed(await client.upsert("writes", { points: again, ordering: "strong", timeout: 30 }));
     set(again);
     await same("upsert of points that there are");
     const bad = [{ id: 5000, vector: makeVector(rnd, 8) }, { id: 5001, vector: [1] }];
@@ -126,6 +126,9 @@ export async function writes(check, client) {
     model.delete(602);
     model.delete(c);
     await same("batchUpdate");
+    const half = [{ upsert: { points: [{ id: 700, vector }] } }, { update_vectors: { points: [{ id: 777777, vector }] } }];
+    await refused(client.batchUpdate("writes", { operations: half }), 404, "Not found: No point with id 777777 found");
+    await same("a batch of which one operation cannot be"); // all of it, or nothing
   });
 
   await check("upsert retrieve scroll query count", bigNumbers(client, rnd));
