@@ -49,12 +49,13 @@ func Score(d Distance, dist float32) float32 {
 	return 0 - dist // never a negative zero
 }
 
-// Passes reports whether a score is at least as near as threshold.
+// Passes reports whether a score is nearer than threshold. An equal one is not,
+// as in Qdrant, though there a fusion lets it pass.
 func (d Distance) Passes(score, threshold float32) bool {
 	if d == Euclid || d == Manhattan {
-		return score <= threshold
+		return score < threshold
 	}
-	return score >= threshold
+	return score > threshold
 }
 
 // VectorParams describes one dense vector of a collection's points. Name "" is

@@ -156,11 +156,11 @@ func TestScore(t *testing.T) {
 		passes      float32
 		fails       float32
 	}{
-		{Cosine, -0.5, 0.5, 0.5, 0.6},
-		{Dot, 3, -3, -3, -2},
-		{Euclid, 9, 3, 3, 2},
-		{Manhattan, 9, 9, 9, 8},
-		{Manhattan, 0, 0, 0, -1},
+		{Cosine, -0.5, 0.5, 0.4, 0.5},
+		{Dot, 3, -3, -4, -3},
+		{Euclid, 9, 3, 4, 3},
+		{Manhattan, 9, 9, 10, 9},
+		{Manhattan, 0, 0, 1, 0},
 	} {
 		if got := Score(c.d, c.dist); got != c.score {
 			t.Errorf("%s: score %v, want %v", c.d, got, c.score)

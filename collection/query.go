@@ -18,7 +18,7 @@ type Query struct {
 	LookupFrom *LookupFrom
 
 	Filter         *Filter  // nil: every point
-	ScoreThreshold *float32 // nil: none; a lower bound, for Euclid and Manhattan an upper one
+	ScoreThreshold *float32 // nil: none; see Distance.Passes. Of a fusion, the least score
 	Params         SearchParams
 	Limit          int
 	Offset         int
@@ -67,7 +67,7 @@ type Recommend struct {
 // LookupFrom names a vector of another collection.
 type LookupFrom struct {
 	Collection string
-	Vector     string
+	Vector     *string // nil: that of the query's Using
 }
 
 // SearchParams says how to search.

@@ -41,7 +41,7 @@ func TestQueriesAtEachLimit(t *testing.T) {
 		with(func(q *Query) { q.Params = SearchParams{Ef: l.Ef, Quantization: QuantizationParams{Oversampling: 1}} }),
 		with(func(q *Query) { q.MMR, q.ScoreThreshold = &MMR{Diversity: 1, Candidates: l.TopK}, &half }),
 		with(func(q *Query) { q.MMR, q.Limit = &MMR{}, 1024 }),
-		with(func(q *Query) { q.Nearest, q.LookupFrom = &Input{ID: &id}, &LookupFrom{"c", "v"} }),
+		with(func(q *Query) { q.Nearest, q.LookupFrom = &Input{ID: &id}, &LookupFrom{Collection: "c"} }),
 		{Recommend: examples(ExamplesMax), Limit: 1},
 		nested(QueryDepthMax), rrf(PrefetchesMax, Fusion{Kind: FusionDBSF}), rrf(1, Fusion{Kind: FusionRRF, K: 1}),
 		rrf(2, Fusion{Kind: FusionRRF, K: 2, Weights: []float64{0, 1e9}}),

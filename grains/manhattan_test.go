@@ -27,7 +27,7 @@ func TestManhattan(t *testing.T) {
 	if err := k.upsert(ctx, "m", points...); err != nil {
 		t.Fatal(err)
 	}
-	largest := float32(6)
+	largest := float32(20)
 	for _, c := range []struct {
 		threshold *float32
 		hits      int

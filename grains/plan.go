@@ -1,6 +1,8 @@
 package grains
 
 import (
+	"slices"
+
 	"github.com/hivehub/waggle/collection"
 	"github.com/hivehub/waggle/tenant"
 )
@@ -121,12 +123,17 @@ func (p *planner) nearest(to *plan, q *collection.Query) error {
 // recommend replaces the examples by their average. An example that is a point
 // without the vector is passed over, as in Qdrant.
 func (p *planner) recommend(to *plan, q *collection.Query) error {
-	from, err := p.source(q)
-	if err != nil {
-		return err
+	examples := [2][]collection.Input{q.Recommend.Positive, q.Recommend.Negative}
+	named := func(in collection.Input) bool { return in.ID != nil }
+	var from source
+	var err error
+	if slices.ContainsFunc(examples[0], named) || slices.ContainsFunc(examples[1], named) {
+		if from, err = p.source(q); err != nil {
+			return err
+		}
 	}
 	var lists [2][]collection.Input
-	for i, list := range [2][]collection.Input{q.Recommend.Positive, q.Recommend.Negative} {
+	for i, list := range examples {
 		for _, in := range list {
 			has := true
 			switch {
@@ -171,8 +178,8 @@ func (p *planner) source(q *collection.Query) (source, error) {
 		if err != nil {
 			return s, err
 		}
-		if s.info = &info; from.Vector != "" {
-			s.name = from.Vector
+		if s.info = &info; from.Vector != nil {
+			s.name = *from.Vector
 		}
 	}
 	ref, ok := s.info.Config.Ref(s.name)

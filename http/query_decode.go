@@ -96,7 +96,11 @@ func (p *pointReader) lookupFrom(q *collection.Query) error {
 		case "collection":
 			return p.stringTo(&from.Collection)
 		case "vector":
-			return p.stringTo(&from.Vector)
+			if p.null() {
+				return nil
+			}
+			from.Vector = new(string)
+			return p.stringTo(from.Vector)
 		case "shard_key":
 			return p.absent("lookup_from.shard_key")
 		}
