@@ -73,10 +73,15 @@ func TestBatches(t *testing.T) {
 		{"update_vectors":{"points":[{"id":2,"vector":[3]}]}}, {"delete_vectors":{"points":[2],"vector":["a"]}}],"extra":1}`
 	payload := collection.Payload{"a": int64(1)}
 	want := collection.Write{Batch: []collection.Write{
-		{Upsert: []collection.Point{{ID: collection.NumID(1), Vector: []float32{1}}}}, {Upsert: []collection.Point{{ID: collection.NumID(2), Vector: []float32{2}}}},
-		{Delete: ids(1)}, {SetPayload: &collection.PayloadChange{Selection: *ids(2), Payload: payload, Path: "k"}}, {OverwritePayload: &collection.PayloadChange{Selection: *ids(2), Payload: collection.Payload{}}},
-		{DeletePayload: &collection.KeysChange{Selection: collection.Selection{Filter: &collection.Filter{}}, Keys: []string{"a"}}}, {ClearPayload: ids(2)},
-		{UpdateVectors: []collection.Point{{ID: collection.NumID(2), Vector: []float32{3}}}}, {DeleteVectors: &collection.VectorsChange{Selection: *ids(2), Names: []string{"a"}}},
+		{Upsert: []collection.Point{{ID: collection.NumID(1), Vector: []float32{1}}}},
+		{Upsert: []collection.Point{{ID: collection.NumID(2), Vector: []float32{2}}}},
+		{Delete: ids(1)},
+		{SetPayload: &collection.PayloadChange{Selection: *ids(2), Payload: payload, Path: "k"}},
+		{OverwritePayload: &collection.PayloadChange{Selection: *ids(2), Payload: collection.Payload{}}},
+		{DeletePayload: &collection.KeysChange{Selection: collection.Selection{Filter: &collection.Filter{}}, Keys: []string{"a"}}},
+		{ClearPayload: ids(2)},
+		{UpdateVectors: []collection.Point{{ID: collection.NumID(2), Vector: []float32{3}}}},
+		{DeleteVectors: &collection.VectorsChange{Selection: *ids(2), Names: []string{"a"}}},
 	}}
 	answer := e.q("POST", "/collections/docs/points/batch?wait=true", all).result()
 	if !strings.HasPrefix(answer, `[{"operation_id":1,"status":"completed"},{"operation_id":2,`) || !strings.HasSuffix(answer, `{"operation_id":9,"status":"completed"}]`) {
@@ -182,13 +187,15 @@ func TestSettings(t *testing.T) {
 		"sparse_vectors":{"s":{},"t":{"modifier":"idf","index":{"on_disk":true,"full_scan_threshold":null}},"n":null}}`).resultIs("true")
 	config := collection.Config{
 		Vectors: []collection.VectorParams{
-			{Size: 3, Distance: collection.Euclid}, {Name: "a", Size: 1, Distance: collection.Cosine},
+			{Size: 3, Distance: collection.Euclid},
+			{Name: "a", Size: 1, Distance: collection.Cosine},
 			{Name: "b", Size: 2, Distance: collection.Dot, OnDisk: &no, Extra: map[string]any{
 				"hnsw_config": map[string]any{"m": int64(4)}, "quantization_config": map[string]any{"scalar": map[string]any{"type": "int8", "quantile": 0.99}},
 			}},
 		},
 		Sparse: []collection.SparseParams{
-			{Name: "n", Extra: map[string]any{}}, {Name: "s", Extra: map[string]any{}},
+			{Name: "n", Extra: map[string]any{}},
+			{Name: "s", Extra: map[string]any{}},
 			{Name: "t", IDF: true, Extra: map[string]any{"modifier": "idf", "index": map[string]any{"on_disk": true}}},
 		},
 		Extra: map[string]any{},

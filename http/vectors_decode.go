@@ -88,7 +88,12 @@ func (p *pointReader) column(name []byte) ([]collection.NamedVector, error) {
 
 // dense reads a list of numbers.
 func (p *pointReader) dense() ([]float32, error) {
-	v := make([]float32, 0, p.length)
+	v, ok := p.plain(make([]float32, 0, p.length))
+	if ok {
+		p.length = len(v)
+		return v, nil
+	}
+	v = v[:0]
 	err := p.array(func() error {
 		f, err := p.float32()
 		switch {
@@ -102,6 +107,34 @@ func (p *pointReader) dense() ([]float32, error) {
 	})
 	p.length = len(v)
 	return v, err
+}
+
+// plain reads what most lists of numbers are, and most of an upsert is: numbers,
+// commas, at most one space between them. It reports false, and has read
+// nothing, where there is anything else.
+func (p *pointReader) plain(v []float32) ([]float32, bool) {
+	if p.peek() != '[' || p.depth == p.depthMax {
+		return v, false
+	}
+	b := p.b
+	for i := p.i + 1; i < len(b) && len(v) < p.limits.Dimension; i++ {
+		if b[i] == ' ' {
+			i++
+		}
+		f, n := scanFloat32(b[i:])
+		if i += n; n == 0 || i == len(b) {
+			return v, false
+		}
+		v = append(v, f)
+		if b[i] == ']' {
+			p.i = i + 1
+			return v, true
+		}
+		if b[i] != ',' {
+			return v, false
+		}
+	}
+	return v, false
 }
 
 // several is the error for an element of a vector that cannot be read: a list
