@@ -63,6 +63,10 @@ const (
 // was asked for it.
 const hubWait = time.Second
 
+// checkAgainAfter is how long after its beginning a request may be carried out
+// on the one check of its key.
+const checkAgainAfter = 100 * time.Millisecond
+
 // inCharge runs the handler where it belongs: here, or on the node that is in
 // charge. While leadership moves it waits, until the request's deadline. What
 // may have taken effect is not tried again, unless it reads, or has an
@@ -110,12 +114,31 @@ func (r *request) inCharge(rt *route, tc tenant.Context) error {
 
 // here runs the handler on this node.
 func (r *request) here(rt *route, tc tenant.Context) error {
-	err := rt.handle(r, tc)
+	tc, err := r.stillAllowed(rt, tc)
+	if err != nil {
+		return err
+	}
+	err = rt.handle(r, tc)
 	if err == nil {
 		r.stored = r.s.storedBy(rt, &tc)
 		r.stored.tell(r)
 	}
 	return err
+}
+
+// stillAllowed checks the key again when the request has been under way for
+// long: its body arrived slowly, or leadership moved. A key that was revoked
+// meanwhile, and a tenant that was suspended, must not do anything any more,
+// or whoever holds back the end of a body has minutes to use it.
+func (r *request) stillAllowed(rt *route, tc tenant.Context) (tenant.Context, error) {
+	if r.forwarded != nil || tc.KeyID == "" || time.Since(r.start) < checkAgainAfter {
+		return tc, nil
+	}
+	next, err := r.s.hub.Renew(tc)
+	if err != nil {
+		return tenant.Context{}, err
+	}
+	return r.allow(rt, next)
 }
 
 // errNobody is the answer when a group has no leader for too long.
