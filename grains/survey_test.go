@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -256,17 +257,17 @@ func TestGraphsOfSeveralVectorsSurviveRestart(t *testing.T) {
 	queries := map[string][]float32{"a": clustered(rng, 1, dim), "b": clustered(rng, 2, dim)}
 	answers := func() string {
 		t.Helper()
-		all := ""
+		var all strings.Builder
 		for _, using := range []string{"a", "b"} {
 			hits, err := k.client.Query(ctx, k.tenant, "g", collection.Query{Nearest: &collection.Input{Dense: queries[using]}, Using: using, Limit: 5})
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, h := range hits {
-				all += fmt.Sprint(" ", h.ID)
+				all.WriteString(fmt.Sprint(" ", h.ID))
 			}
 		}
-		return all
+		return all.String()
 	}
 	answers() // activates it
 	every := time.NewTicker(10 * time.Millisecond)
