@@ -175,7 +175,7 @@ func matches(of map[string]any, v any) bool {
 		return isScalar(v) && slices.Contains(list, v)
 	}
 	list, _ := of["except"].([]any)
-	return v != nil && !(isScalar(v) && slices.Contains(list, v))
+	return v != nil && (!isScalar(v) || !slices.Contains(list, v))
 }
 
 func isScalar(v any) bool {
@@ -255,7 +255,7 @@ func metres(lon1, lat1, lon2, lat2 float64) float64 {
 	}
 	x1, y1, z1 := unit(lon1, lat1)
 	x2, y2, z2 := unit(lon2, lat2)
-	cross := math.Sqrt(math.Pow(y1*z2-z1*y2, 2) + math.Pow(z1*x2-x1*z2, 2) + math.Pow(x1*y2-y1*x2, 2))
+	cross := math.Hypot(math.Hypot(y1*z2-z1*y2, z1*x2-x1*z2), x1*y2-y1*x2)
 	return 6371008.8 * math.Atan2(cross, x1*x2+y1*y2+z1*z2)
 }
 
