@@ -1,5 +1,7 @@
 package collection
 
+import "maps"
+
 // describe returns the descriptor of the collection that the command names, if
 // it is the tenant's.
 func (a *applier) describe() (descriptor, error) {
@@ -76,9 +78,7 @@ func overlaid(settings, over map[string]any) map[string]any {
 		return settings
 	}
 	out := make(map[string]any, len(settings)+len(over))
-	for key, v := range settings {
-		out[key] = v
-	}
+	maps.Copy(out, settings)
 	for key, v := range over {
 		was, _ := out[key].(map[string]any)
 		now, object := v.(map[string]any)
@@ -99,9 +99,7 @@ func overlaid(settings, over map[string]any) map[string]any {
 // its key.
 func overlaidObject(was, now map[string]any, nullRemoves bool) map[string]any {
 	out := make(map[string]any, len(was)+len(now))
-	for key, v := range was {
-		out[key] = v
-	}
+	maps.Copy(out, was)
 	for key, v := range now {
 		switch {
 		case v != nil:
