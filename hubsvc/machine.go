@@ -100,6 +100,9 @@ func (a *apply) op(op Op) (any, error) {
 		return nil, errUnborn
 	}
 	a.cluster = cluster
+	if err := a.actorMayStill(); err != nil {
+		return nil, err
+	}
 	switch op := op.(type) {
 	case *CreateTenant:
 		return a.createTenant(op)

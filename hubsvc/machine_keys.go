@@ -80,6 +80,20 @@ func ownerOf(t tenant.ID) string {
 
 func (a *apply) key(id tenant.KeyID) (Key, error) { return keyOf(a.tx, id) }
 
+// actorMayStill refuses what a key asks for that was revoked before in the log,
+// although an edge let it in: its revocation would otherwise be outlived by a
+// key that it made a moment later.
+func (a *apply) actorMayStill() error {
+	if a.actor.KeyID == "" {
+		return nil
+	}
+	k, ok, err := get[Key](a.tx, recordKey(tagKey, a.actor.KeyID))
+	if err == nil && ok && k.Revoked != 0 {
+		err = errKey
+	}
+	return err
+}
+
 func (a *apply) revokeKey(id tenant.KeyID) (any, error) {
 	k, err := a.key(id)
 	if err != nil || k.Revoked != 0 {
