@@ -8,8 +8,10 @@ import (
 
 // nonceMs is how long a nonce is remembered, in log time. A signature is good
 // for 300 s before and after its time, so that a request could be repeated for
-// 600 s; the minute is for clocks of nodes that differ.
-const nonceMs = 660 * 1000
+// 600 s. The two minutes are for clocks of nodes that differ by less than one:
+// of the two edges that let it in, and of the two leaders whose time the log
+// had, before a fail-over and after it.
+const nonceMs = 720 * 1000
 
 // nonceRow is what is kept of a nonce.
 type nonceRow struct {

@@ -180,3 +180,16 @@ func TestDropTenantEmptiesItsOutbox(t *testing.T) {
 		t.Fatal(e, err)
 	}
 }
+
+// A nonce outlives every moment at which some node would take its signature
+// again, if clocks differ by less than a minute: those of the edges and those
+// of the leaders.
+func TestNonceOutlivesItsSignature(t *testing.T) {
+	s := newMemStore()
+	c := s.create(t, "x")
+	put := command(c, upsert(t, point(1, nil)))
+	const minute = 60_000
+	s.do(t, put.signed("n", 1).at(minute))
+	_, err := s.try(t, put.signed("n", 2).at(minute+2*tenant.SignatureSkew.Milliseconds()+2*minute-1))
+	wantError(t, err, Unauthenticated, ReasonNonceReplayed)
+}
