@@ -21,7 +21,7 @@ type Erasure struct {
 	TenantID    tenant.ID `json:"tenant_id"`
 	TenantName  string    `json:"tenant_name"`
 	DeletedAt   string    `json:"deleted_at,omitempty"` // RFC 3339; when the last key ended
-	PurgedAt    string    `json:"purged_at"`            // RFC 3339; when the last byte had gone
+	PurgedAt    string    `json:"purged_at"`            // RFC 3339; when the last row had gone
 	Collections uint64    `json:"collections"`
 	Points      uint64    `json:"points"`
 	Bytes       uint64    `json:"bytes"`

@@ -18,7 +18,7 @@ const (
 	EventsMax           = 10_000
 	NonceBytesMin       = 16
 	NonceBytesMax       = 64
-	NonceKeptMs         = 600 * 1000
+	NonceKeptMs         = 720 * 1000 // the life of a signature, and what clocks of nodes may differ by: see collection's
 	NoncesMax           = 100_000
 	CollectionsInOneMax = 256    // records in one command
 	deletedRecordsMax   = 10_000 // of one tenant's deleted collections
