@@ -27,7 +27,7 @@ func (s *Server) listOwnAudit(r *request, tc tenant.Context) error {
 	return s.answerAudit(r, tc.TenantID)
 }
 
-// answerAudit lists rows of a tenant, or all for "", newest first.
+// answerAudit lists rows of a tenant, or all for "", oldest first.
 func (s *Server) answerAudit(r *request, id tenant.ID) error {
 	q := hubsvc.AuditQuery{Tenant: id}
 	var err error

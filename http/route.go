@@ -206,7 +206,11 @@ func (r *request) run(rt *route) error {
 	if rt.op == tenant.OpAdmin || rt.ofNoTenant() {
 		r.ctx = hubsvc.WithActor(r.ctx, r.actor(&tc))
 	}
-	return r.inCharge(rt, tc)
+	err = r.inCharge(rt, tc)
+	if err != nil && r.caller.signed != nil && asError(err).Reason == collection.ReasonNonceReplayed {
+		r.unproven(err)
+	}
+	return err
 }
 
 // checkPath refuses a collection that the key is not for, by its name alone:

@@ -123,11 +123,17 @@ func (r *request) single(name string) (string, bool) {
 func (r *request) prove(rt *route) (tenant.Context, error) {
 	tc, err := r.proven(rt)
 	if err != nil {
-		r.s.meter.refused(faultOf(asError(err)).word)
-		r.refused(&r.caller.signed.service, err)
+		r.unproven(err)
 		return tenant.Context{}, err
 	}
 	return r.allow(rt, tc)
+}
+
+// unproven counts a signed request that was refused for what it is, here or
+// where its nonce was decided.
+func (r *request) unproven(err error) {
+	r.s.meter.refused(faultOf(asError(err)).word)
+	r.refused(&r.caller.signed.service, err)
 }
 
 func (r *request) proven(rt *route) (tenant.Context, error) {

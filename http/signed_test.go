@@ -261,3 +261,31 @@ func TestServiceKeyAlone(t *testing.T) {
 		}
 	}
 }
+
+// The audit log knows of repetitions, wherever a nonce is decided.
+func TestRepetitionsAreAudited(t *testing.T) {
+	l := &ledger{}
+	e, key := signedEdge(t, func(o *Options) { o.RecordAuth = l.record })
+	for _, c := range []struct{ method, path, body string }{
+		{"GET", "/auth/keys", ""},
+		{"POST", "/auth/keys", `{"permission":"READ_ONLY"}`},
+	} {
+		s := e.sign(key, c.method, c.path, c.body, func(r *tenant.SignedRequest) { r.Host = strings.TrimPrefix(e.main, "http://") })
+		s.url = e.main + c.path
+		if first := e.ask(s); first.status >= 300 {
+			t.Fatalf("%s: %d %s", c.method, first.status, first.text)
+		}
+		e.ask(s).is(401, "AUTH_NONCE_REPLAYED")
+		e.ask(s).is(401, "AUTH_NONCE_REPLAYED")
+	}
+	e.door.sightings.flush(t.Context())
+	replayed := 0
+	for _, r := range l.rows() {
+		if r.Reason == "AUTH_NONCE_REPLAYED" && r.KeyID != "" {
+			replayed += int(r.Count)
+		}
+	}
+	if replayed != 4 {
+		t.Errorf("%d repetitions are in the audit log, there were 4", replayed)
+	}
+}
