@@ -40,17 +40,29 @@ func (c *Client) mayAliases(ctx context.Context, tc tenant.Context, actions []co
 	defer view.Close()
 	for _, a := range actions {
 		for _, name := range []string{a.Alias, a.Target} {
-			if name != "" && !tc.MayCollection(name) {
-				return notFound(name)
+			if err := mayName(view, tc, name); err != nil {
+				return err
 			}
 		}
-		info, ok, err := collection.Resolve(view, tc.TenantID, a.Alias)
-		if err != nil {
-			return err
-		}
-		if ok && !tc.MayCollection(info.Name) {
-			return notFound(a.Alias)
-		}
+	}
+	return nil
+}
+
+// mayName refuses a name that a narrowed key is not for, and one that leads to
+// such a collection.
+func mayName(view collection.Reader, tc tenant.Context, name string) error {
+	if name == "" {
+		return nil
+	}
+	if !tc.MayCollection(name) {
+		return notFound(name)
+	}
+	info, ok, err := collection.Resolve(view, tc.TenantID, name)
+	if err != nil {
+		return err
+	}
+	if ok && !tc.MayCollection(info.Name) {
+		return notFound(name)
 	}
 	return nil
 }

@@ -63,11 +63,11 @@ func TestAliasesOfNarrowedKeys(t *testing.T) {
 	create := func(alias, target string) []collection.AliasAction {
 		return []collection.AliasAction{{Kind: collection.AliasCreate, Alias: alias, Target: target}}
 	}
-	if err := k.client.UpdateAliases(ctx, k.tenant, append(create("mine-too", "theirs"), create("other", "mine")...)); err != nil {
+	if err := k.client.UpdateAliases(ctx, k.tenant, append(create("mine-too", "theirs"), append(create("other", "mine"), create("mine-also", "mine")...)...)); err != nil {
 		t.Fatal(err)
 	}
 	narrow := k.tenant
-	narrow.Scope = &tenant.Scope{Collections: []string{"mine", "mine-too"}}
+	narrow.Scope = &tenant.Scope{Collections: []string{"mine", "mine-too", "mine-also"}}
 	refused := func(err error) {
 		t.Helper()
 		wantCode(t, err, collection.NotFound)
@@ -88,7 +88,9 @@ func TestAliasesOfNarrowedKeys(t *testing.T) {
 	refused(k.client.UpdateAliases(ctx, narrow, create("mine-too", "mine"))) // it leads elsewhere now
 	refused(k.client.UpdateAliases(ctx, narrow, create("third", "mine")))
 	refused(k.client.UpdateAliases(ctx, narrow, []collection.AliasAction{{Kind: collection.AliasDelete, Alias: "mine-too"}}))
-	if list, err := k.client.ListAliases(ctx, narrow); err != nil || len(list) > 0 {
+	over := []collection.AliasAction{{Kind: collection.AliasRename, Alias: "mine-also", Target: "mine-too"}}
+	refused(k.client.UpdateAliases(ctx, narrow, over)) // it would be taken from theirs
+	if list, err := k.client.ListAliases(ctx, narrow); err != nil || !slices.Equal(list, []collection.Alias{{Name: "mine-also", Collection: "mine"}}) {
 		t.Errorf("aliases %v, %v", list, err)
 	}
 	if _, err := k.client.Query(ctx, narrow, "mine", near); err != nil {

@@ -264,7 +264,7 @@ func TestGraphsOfSeveralVectorsSurviveRestart(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, h := range hits {
-				all.WriteString(fmt.Sprint(" ", h.ID))
+				fmt.Fprint(&all, " ", h.ID)
 			}
 		}
 		return all.String()
