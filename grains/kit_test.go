@@ -10,6 +10,7 @@ import (
 	"github.com/hivehub/waggle/actors/actorstest"
 	"github.com/hivehub/waggle/collection"
 	"github.com/hivehub/waggle/grains"
+	"github.com/hivehub/waggle/hubsvc"
 	"github.com/hivehub/waggle/tenant"
 )
 
@@ -24,12 +25,16 @@ type kit struct {
 type kitOptions struct {
 	actors actorstest.Options
 	grains grains.Options
+	hub    func(*actorstest.Kit) *hubsvc.Embedded // in the place of the kit's
 }
 
 func newKit(t testing.TB, o kitOptions) *kit {
 	t.Helper()
 	k := &kit{Kit: actorstest.Start(t, o.actors), tenant: actorstest.Tenant("acme")}
 	o.grains.Node, o.grains.Quotas, o.grains.Hub = k.Node, k.Quotas, k.Embedded
+	if o.hub != nil {
+		o.grains.Hub = o.hub(k.Kit)
+	}
 	o.grains.Logger = slog.New(slog.DiscardHandler)
 	if o.grains.Limits == (collection.Limits{}) {
 		o.grains.Limits = collection.DefaultLimits()
