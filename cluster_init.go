@@ -10,6 +10,7 @@ import (
 	"go.uber.org/dig"
 	"go.uber.org/fx"
 
+	"github.com/hivehub/waggle/actors"
 	"github.com/hivehub/waggle/hubsvc"
 )
 
@@ -52,7 +53,7 @@ func initCluster(ctx context.Context, c Config) error {
 		fx.NopLogger,
 		fx.StartTimeout(startTimeout), fx.StopTimeout(stopTimeout),
 		fx.Supply(c, fx.Annotate(ctx, fx.As(new(context.Context)))),
-		fx.Provide(newLogger, lockDataDir, emptyPlace, openDataDir, newKeyDirectory, newNetwork, startNode, startHub),
+		fx.Provide(newLogger, lockDataDir, emptyPlace, openDataDir, newKeyDirectory, actors.NewHubLimits, newNetwork, startNode, startHub),
 		fx.Invoke(func(hub *hubsvc.Embedded, k *firstKeys, log *slog.Logger) {
 			k.tell(log)
 			cluster, _ := hub.Cluster()
