@@ -339,7 +339,7 @@ func strangers(found *findings, n *node) {
 			return
 		}
 		_ = c.SetDeadline(time.Now().Add(5 * time.Second))
-		var s net.Conn = c
+		s := c
 		if secure { // without a certificate of the cluster
 			s = tls.Client(c, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}})
 		}
