@@ -86,7 +86,7 @@ func TestBadInput(t *testing.T) {
 		"unknown distance":       {"PUT", "/collections/d", vectors(4, "Hamming"), 400, "Hamming"},
 		"no such path":           {"GET", "/collections/c/nothing", nil, 404, ""},
 		"no such method":         {"PATCH", "/collections/c/points", `{}`, 405, ""},
-		"not built":              {"POST", "/collections/c/points/recommend", `{}`, 501, "not supported yet"},
+		"not built":              {"POST", "/collections/c/facet", `{"key": "a"}`, 501, "not supported yet"},
 	}
 	for name, bad := range map[string]string{
 		"long":       strings.Repeat("n", 256),
