@@ -103,3 +103,19 @@ func BenchmarkQueryOverHTTP(b *testing.B) {
 		c.turn(b)
 	}
 }
+
+func TestAdmissionAllocatesNothing(t *testing.T) {
+	e := newEdge(t, nil)
+	for what, key := range map[string]string{"plain": e.keys["READ_WRITE"], "narrowed": e.narrowed(tenant.ReadWrite, []string{"docs"}, []string{"192.0.2.0/24"})} {
+		r := e.benchRequest(key)
+		n := testing.AllocsPerRun(100, func() {
+			r.caller = caller{}
+			if _, err := r.admit(&admissionRow); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if n != 0 {
+			t.Errorf("%s: %v allocations", what, n)
+		}
+	}
+}
