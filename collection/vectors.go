@@ -81,6 +81,16 @@ func (c Config) Ref(name string) (VectorRef, bool) {
 	return VectorRef{}, false
 }
 
+// Check returns the error for a selector that names a vector that c has not.
+func (c Config) Check(s VectorSelector) error {
+	for _, name := range s.Names {
+		if _, ok := c.Ref(name); !ok {
+			return noVector(name)
+		}
+	}
+	return nil
+}
+
 // Name returns the name of a vector. A record may hold one that its collection
 // does not know, if both are corrupt: that has the name "" and is not known.
 func (c Config) Name(ref VectorRef) (name string, known bool) {

@@ -213,3 +213,21 @@ func TestBatchInTurn(t *testing.T) {
 	_, err = k.client.Write(ctx, k.tenant, "c", batch, collection.WriteOptions{IdempotencyKey: "k"})
 	wantCode(t, err, collection.InvalidArgument)
 }
+
+// A vector that the collection has not cannot be asked for, whatever reads.
+func TestNoSuchVectorInAnAnswer(t *testing.T) {
+	k, ctx := newKit(t, kitOptions{}), t.Context()
+	k.create(t, "c", 2)
+	if err := k.upsert(ctx, "c", point(1)); err != nil {
+		t.Fatal(err)
+	}
+	wrong := collection.VectorSelector{Names: []string{"", "x"}}
+	_, err := k.client.Query(ctx, k.tenant, "c", collection.Query{Limit: 1, WithVector: wrong})
+	wantCode(t, err, collection.InvalidArgument)
+	_, err = k.client.Query(ctx, k.tenant, "c", collection.Query{Nearest: &collection.Input{ID: new(collection.NumID(1))}, Limit: 1, WithVector: wrong})
+	wantCode(t, err, collection.InvalidArgument)
+	_, err = k.client.Scroll(ctx, k.tenant, "c", collection.ScrollRequest{Limit: 1, WithVector: wrong})
+	wantCode(t, err, collection.InvalidArgument)
+	_, err = k.client.Retrieve(ctx, k.tenant, "c", []collection.PointID{collection.NumID(1)}, collection.PayloadSelector{}, wrong)
+	wantCode(t, err, collection.InvalidArgument)
+}

@@ -46,6 +46,10 @@ func (c *Client) query(ctx context.Context, tc tenant.Context, name string, p *p
 	if err != nil {
 		return nil, err
 	}
+	if err := info.Config.Check(q.WithVector); err != nil {
+		view.Close()
+		return nil, err
+	}
 	if listed(q) {
 		defer view.Close()
 		return c.list(ctx, tc, view, info, q)

@@ -41,6 +41,9 @@ func (c *Client) Retrieve(ctx context.Context, tc tenant.Context, name string, i
 		return nil, asError(err)
 	}
 	defer view.Close()
+	if err := info.Config.Check(vectors); err != nil {
+		return nil, asError(err)
+	}
 	want, err := payload.Projection()
 	if err != nil {
 		return nil, asError(err)
@@ -73,6 +76,9 @@ func (c *Client) Scroll(ctx context.Context, tc tenant.Context, name string, q c
 		return collection.Page{}, asError(err)
 	}
 	defer view.Close()
+	if err := info.Config.Check(q.WithVector); err != nil {
+		return collection.Page{}, asError(err)
+	}
 	page, err := c.scroll(ctx, tc, view, info, &q)
 	return page, asError(err)
 }
