@@ -162,7 +162,8 @@ bench-scan: ## a scan of codes, and the nearest as floats, beside an exact one
 bench-replace: ## a graph of which half was replaced beside a new one: ROWS=N DATA=DIR (or gaussians, wide)
 	@go run ./index/bench -run replace -data "$(if $(filter file,$(origin DATA)),gaussians,$(DATA))" -rows "$(or $(ROWS),0)"
 
-$(TOOLS)/.built: tools.mod tools.sum
+# The name has the hash of tools.mod: files that a clone has just written are not newer tools.
+$(TOOLS)/.built: | tools.mod tools.sum
 	@echo 'building the linters (once, a few minutes)' >&2
 	@mkdir -p $(TOOLS)
 	@GOBIN=$(TOOLS) go install -modfile=tools.mod tool
