@@ -345,3 +345,18 @@ func TestDeleteCollection(t *testing.T) {
 		t.Fatalf("a new collection of the old name has %s (%v)", got, err)
 	}
 }
+
+// A load that panics leaves nothing behind that keeps the next one from loading.
+func TestPanicInLoad(t *testing.T) {
+	k, ctx := newKit(t, kitOptions{}), t.Context()
+	k.create(t, "c", 2)
+	if err := k.upsert(ctx, "c", point(1)); err != nil {
+		t.Fatal(err)
+	}
+	info, err := k.client.GetCollection(ctx, k.tenant, "c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantCode(t, k.client.LoadWithPanic(k.tenant.TenantID, info), collection.Internal)
+	k.ids(t, "c", collection.Query{Nearest: &collection.Input{Dense: []float32{1, 0}}, Limit: 1})
+}

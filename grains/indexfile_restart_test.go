@@ -211,3 +211,36 @@ func TestGraphSurvivesKill(t *testing.T) {
 		t.Errorf("recall %.4f, before %.4f", after, before)
 	}
 }
+
+// A node that ends while a graph is built keeps what there is of it. The next
+// one takes the points that were not linked yet behind all slots of the file.
+func TestHalfAGraphSurvivesRestart(t *testing.T) {
+	const points = 5000
+	dir := t.TempDir()
+	k := kitOn(t, dir)
+	k.create(t, "g", graphDim)
+	rng := rand.New(rand.NewPCG(3, 4))
+	draw := func() []float32 { return clustered(rng, rng.IntN(40), graphDim) }
+	k.fill(t, "g", 0, points, draw)
+	q := collection.Query{Nearest: &collection.Input{Dense: draw()}, Limit: 10}
+	k.ids(t, "g", q) // activates it
+	for every := time.NewTicker(time.Millisecond); ; <-every.C {
+		if n := k.client.Waiting(); n < points-100 {
+			break
+		}
+	}
+	k.stopClient()
+	if names := indexFileNames(t, dir); len(names) != 1 {
+		t.Fatalf("index files: %v", names)
+	}
+	k.Stop()
+
+	k = newStillKit(t, dir)
+	q.Params.Exact = true
+	k.ids(t, "g", q)
+	if n := k.client.Waiting(); n == 0 || n == points {
+		t.Errorf("%d of %d vectors wait: the graph was not half made", n, points)
+	}
+	q.Nearest = &collection.Input{ID: new(collection.NumID(points - 1))}
+	k.ids(t, "g", q)
+}

@@ -67,6 +67,12 @@ func (l *liveIndex) load(ctx context.Context, r *actors.Replica, files *indexFil
 		return err
 	}
 	defer view.Close()
+	complete := false
+	defer func() {
+		if !complete { // also in a panic: the next load has to subscribe
+			r.Unsubscribe(l.info.ID)
+		}
+	}()
 	err = scanBeside(ctx, view, l.info.ID,
 		func() { l.begin(files, r.Group()-1) },
 		func(version uint64, rec collection.Record) error { return l.insert(version, rec) })
@@ -76,9 +82,7 @@ func (l *liveIndex) load(ctx context.Context, r *actors.Replica, files *indexFil
 	if err == nil {
 		err = l.catchUp()
 	}
-	if err != nil {
-		r.Unsubscribe(l.info.ID)
-	}
+	complete = err == nil
 	return err
 }
 

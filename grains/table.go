@@ -184,13 +184,18 @@ func (t *table) setRow(slot uint32, now *row) {
 	*to = *now
 }
 
+// rowForWriting makes room up to the slot. A graph's file may hold slots of
+// vectors that were not linked yet, so a load does not take them in turn.
 func (t *table) rowForWriting(slot uint32) *row {
 	chunks := *t.rows.Load()
 	if n := int(slot/rowsPerChunk) + 1; n > len(chunks) {
-		grown := append(chunks[:len(chunks):len(chunks)], new(rowChunk))
+		grown := chunks[:len(chunks):len(chunks)]
+		for len(grown) < n {
+			grown = append(grown, new(rowChunk))
+			t.bytes.Add(int64(unsafe.Sizeof(rowChunk{})))
+		}
 		t.rows.Store(&grown)
 		chunks = grown
-		t.bytes.Add(int64(unsafe.Sizeof(rowChunk{})))
 	}
 	return &chunks[slot/rowsPerChunk][slot%rowsPerChunk]
 }
