@@ -182,7 +182,7 @@ func (p *pointReader) searches(one func() (collection.Query, error)) ([]collecti
 				return err
 			}
 			list = append(list, q)
-			if hits -= q.Limit + q.Offset; hits < 0 {
+			if hits -= asked(&q); hits < 0 {
 				return tooManyOf("points asked for", p.limits.TopK*searchHitsMax)
 			}
 			return nil
@@ -192,6 +192,15 @@ func (p *pointReader) searches(one func() (collection.Query, error)) ([]collecti
 		err = p.fault("missing field `searches`")
 	}
 	return list, err
+}
+
+// asked is how many points a query and its prefetches ask for.
+func asked(q *collection.Query) int {
+	n := q.Limit + q.Offset
+	for i := range q.Prefetch {
+		n += asked(&q.Prefetch[i])
+	}
+	return n
 }
 
 const (

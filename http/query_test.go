@@ -149,6 +149,7 @@ func TestQueryLimits(t *testing.T) {
 	searches := func(n, limit int) string {
 		return `{"searches":[` + repeated(fmt.Sprintf(`{"query":1,"limit":%d}`, limit), n) + `]}`
 	}
+	fused := func(n, prefetches int) string { return `{"searches":[` + repeated(fusion(prefetches), n) + `]}` }
 	names := func(n int) string { return `{"query":1,"with_vector":[` + repeated(`"a"`, n) + `]}` }
 	for _, c := range []struct{ path, at, past string }{
 		{"query", nested(8), nested(9)},
@@ -169,6 +170,7 @@ func TestQueryLimits(t *testing.T) {
 		{"query", `{"query":{"fusion":"rrf"},"prefetch":[` + repeated(`{"query":1,"limit":10000}`, 7) + `]}`, `{"query":{"fusion":"rrf"},"prefetch":[` + repeated(`{"query":1,"limit":10000}`, 8) + `]}`},
 		{"query", `{"query":1,"lookup_from":{"collection":"` + strings.Repeat("c", 255) + `"}}`, `{"query":1,"lookup_from":{"collection":"` + strings.Repeat("c", 256) + `"}}`},
 		{"query/batch", searches(1000, 100), searches(1001, 1)},
+		{"query/batch", fused(1000, 9), fused(1000, 10)}, // 1,000 of 10 and 9 times 10
 		{"query/batch", searches(10, 10_000), searches(10, 10_000)[:len(searches(10, 10_000))-2] + `,{"query":1,"limit":1}]}`},
 	} {
 		e.q("POST", "/collections/docs/points/"+c.path, c.at).is(200, "")
