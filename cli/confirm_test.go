@@ -18,7 +18,7 @@ func terminal(t *testing.T) (typing, screen *os.File) {
 	t.Helper()
 	typing, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	if err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	t.Cleanup(func() { typing.Close() })
 	if err := unix.IoctlSetPointerInt(int(typing.Fd()), unix.TIOCSPTLCK, 0); err != nil {
@@ -30,7 +30,7 @@ func terminal(t *testing.T) (typing, screen *os.File) {
 	}
 	screen, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	t.Cleanup(func() { screen.Close() })
 	return typing, screen

@@ -138,11 +138,16 @@ func get[R any](r Reader, key []byte) (R, bool, error) {
 
 // list returns every record whose key begins with tag, in key order.
 func list[R any](r Reader, tag byte) ([]R, error) {
+	return listRange[R](r, []byte{tag}, []byte{tag + 1})
+}
+
+// listRange returns the records of [from, to), in key order.
+func listRange[R any](r Reader, from, to []byte) ([]R, error) {
 	var (
 		records []R
 		bad     error
 	)
-	err := r.Scan(Bucket, []byte{tag}, []byte{tag + 1}, func(_, value []byte) bool {
+	err := r.Scan(Bucket, from, to, func(_, value []byte) bool {
 		var rec R
 		rec, bad = decodeRecord[R](value)
 		records = append(records, rec)

@@ -107,22 +107,6 @@ func poolOf(r Reader, pool string) (auditPool, error) {
 
 // collectionsOf returns the records of a tenant's collections, by id.
 func collectionsOf(r Reader, t tenant.ID) ([]CollectionRecord, error) {
-	var (
-		records []CollectionRecord
-		bad     error
-	)
 	from := collectionPrefix(tagCollection, t)
-	err := r.Scan(Bucket, from, after(from), func(_, value []byte) bool {
-		var rec CollectionRecord
-		rec, bad = decodeRecord[CollectionRecord](value)
-		records = append(records, rec)
-		return bad == nil
-	})
-	if err == nil {
-		err = bad
-	}
-	if err != nil {
-		return nil, err
-	}
-	return records, nil
+	return listRange[CollectionRecord](r, from, after(from))
 }

@@ -380,23 +380,3 @@ func viewOf(tb testing.TB, o Options) index.View {
 	fill(tb, x, lossy(10, 2))
 	return x.View()
 }
-
-// Searches of an index whose vectors are outside allocate nothing either.
-func TestOutsideSearchAllocatesNothing(t *testing.T) {
-	if slow > 1 {
-		t.Skip("the race detector allocates")
-	}
-	const n, dim = 1500, 32
-	vectors := lossy(n+1, dim)
-	x := New(dim, index.L2, outside(t, Options{}))
-	fill(t, x, vectors[:n])
-	buildAll(x, 1)
-	v := x.View()
-	defer v.Release()
-	for _, exact := range []bool{false, true} {
-		q, hits := index.Query{Vector: vectors[n], K: 10, Exact: exact}, make([]index.Hit, 0, 10)
-		if got := testing.AllocsPerRun(50, func() { hits, _ = v.Search(context.Background(), &q, hits) }); got != 0 {
-			t.Errorf("exact %v: %g allocations in a search", exact, got)
-		}
-	}
-}
