@@ -63,6 +63,8 @@ type route struct {
 
 	anywhere bool // answered by the node that is asked, whoever is in charge
 	ofHub    bool // answered by the node that leads the hub, not the tenant's
+
+	logs tenant.OperationType // in the operation log; 0: see operationType
 }
 
 // publicRoutes are the routes that answer without a key, all of them.
@@ -87,6 +89,9 @@ func (rt *route) check() {
 	public := rt.op == tenant.OpPublic
 	if rt.op == 0 || public != (rt.open != nil) || public == (rt.handle != nil) || public != publicRoutes[rt.name()] {
 		panic("BUG: route " + rt.name() + " must be public by name, or have an operation and a handler with a tenant")
+	}
+	if !public && !rt.operationType().Valid() {
+		panic("BUG: route " + rt.name() + " has no operation type, and none follows from its path: set logs")
 	}
 	if rt.ofNoTenant() != (rt.surface == surfaceOperator) {
 		panic("BUG: route " + rt.name() + " mixes the operator's surface with another")
@@ -168,6 +173,7 @@ func routingError(err error) error {
 // register is the one way a handler gets a path.
 func (s *Server) register(app *fiber.App, prefix string, rt route) {
 	rt.check()
+	rt.logs = rt.operationType()
 	app.Add(rt.method, prefix+rt.path, func(c *fiber.Ctx) error {
 		r := of(c.Context())
 		r.params, r.surface, r.route = c, rt.surface, rt.path

@@ -165,6 +165,8 @@ func TestRowsThatWouldOpenADoor(t *testing.T) {
 		"named, with a key":        {method: "GET", path: "/health", surface: surfaceNative, op: tenant.OpRead, handle: handle},
 		"operator on another":      {method: "GET", path: "/x", surface: surfaceQdrant, op: tenant.OpOperator, handle: handle},
 		"tenant on the operator's": {method: "GET", path: "/x", surface: surfaceOperator, op: tenant.OpRead, handle: handle},
+		"no type for the log":      {method: "GET", path: "/x", surface: surfaceNative, op: tenant.OpRead, handle: handle},
+		"a type that is none":      {method: "GET", path: "/collections", surface: surfaceNative, op: tenant.OpRead, handle: handle, logs: 99},
 	} {
 		func() {
 			defer func() {
