@@ -2,7 +2,6 @@ package grains
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/vmihailenco/msgpack/v5"
@@ -88,7 +87,7 @@ func (c *Client) answerDrop(ctx context.Context, _ uint32, request []byte) ([]by
 	if err != nil {
 		return nil, collection.Errorf(collection.InvalidArgument, "not a tenant")
 	}
-	if !slices.Contains(c.options.Hub.Deleting(), id) {
+	if !c.options.Hub.Erases(ctx, id) {
 		return nil, collection.Errorf(collection.Unavailable, "the tenant is not being deleted, as far as is known here")
 	}
 	erased, err := c.dropHere(ctx, id)

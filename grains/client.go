@@ -22,7 +22,7 @@ type Options struct {
 	Node      *actors.Node
 	Quotas    *actors.Quotas
 	Placement func(tenant.ID) (partition uint64, ok bool) // exceptions to the hash; may be nil
-	Hub       *hubsvc.Embedded
+	Hub       Hub
 	Topology  actors.TopologySource // who has which partition; nil: this node has them all
 	Limits    collection.Limits
 	Logger    *slog.Logger
@@ -34,6 +34,21 @@ type Options struct {
 	TailBytesMax  int           // of a collection's vectors that wait for the graph, at a byte a value; default 128 MB
 	Builders      int           // goroutines that build graphs; default one per CPU
 	IndexDir      string        // where graphs are kept while they are not in memory; none: they are built again
+}
+
+// Hub is told of collections, and tells of tenants whose data is to go.
+// *hubsvc.Embedded and *remote.Hub are such.
+type Hub interface {
+	// RecordCollection takes up to hubsvc.CollectionsInOneMax records, again and
+	// in any order.
+	RecordCollection(ctx context.Context, records ...hubsvc.CollectionRecord) error
+	// DeleteTenant ends a tenant, whose data is dropped then.
+	DeleteTenant(ctx context.Context, id tenant.ID) (hubsvc.Tenant, error)
+	// Deleting are the tenants whose data this node has to have dropped; Erases
+	// reports whether that of one is to go, and TenantPurged says that it has.
+	Deleting() []tenant.ID
+	Erases(ctx context.Context, id tenant.ID) bool
+	TenantPurged(ctx context.Context, id tenant.ID, e hubsvc.Erased) error
 }
 
 // Client is the way to tenants' collections. Its methods may be called from

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gofiber/fiber/v2"
+
 	"github.com/hivehub/waggle/collection"
 	"github.com/hivehub/waggle/hubsvc"
 	"github.com/hivehub/waggle/tenant"
@@ -44,6 +46,10 @@ var (
 	errSuspended = &collection.Error{
 		Code: collection.PermissionDenied, Reason: collection.ReasonTenantSuspended,
 		Message: "the tenant is suspended: an ADMIN key may read usage and export, nothing else",
+	}
+	errNotFresh = &collection.Error{
+		Code:    collection.Unavailable,
+		Message: "the hub has not confirmed this access key lately, and nothing is deleted until it does; retry shortly",
 	}
 	errTenantOnly = &collection.Error{
 		Code: collection.PermissionDenied, Message: "the operator key belongs to no tenant: use a tenant's key",
@@ -105,7 +111,7 @@ func (r *request) authenticate() (tenant.Context, error) {
 		}
 		return tenant.Context{}, err
 	}
-	tc, err := r.s.hub.Validate(key)
+	tc, err := r.contextOf(key)
 	if err != nil {
 		return tenant.Context{}, r.wrongKey(key, err)
 	}
@@ -122,6 +128,16 @@ func (r *request) authenticate() (tenant.Context, error) {
 	return tc, nil
 }
 
+// contextOf returns the context of a key. For an address that sent too many
+// wrong ones nobody outside of the cluster is asked about another.
+func (r *request) contextOf(key string) (tenant.Context, error) {
+	ctx := r.ctx
+	if r.s.door.guesses.blocks(r.address()) {
+		ctx = hubsvc.KnownOnly(ctx)
+	}
+	return r.s.hub.Authenticate(ctx, key)
+}
+
 // refused lets the audit log know that a key that is good was not enough.
 func (r *request) refused(tc *tenant.Context, err error) {
 	r.s.door.sightings.refusal(sight{tenant: tc.TenantID, key: tc.KeyID, from: r.address(), reason: faultOf(asError(err)).word})
@@ -131,7 +147,7 @@ func (r *request) refused(tc *tenant.Context, err error) {
 // particular, for whom the hub asks nothing.
 func (r *request) implicit() (tenant.Context, error) {
 	nobody := tenant.Context{Service: "nobody", ValidatedAt: r.start}
-	tc, err := r.s.hub.ServiceContext(r.s.door.Implicit, nobody, "")
+	tc, err := r.s.hub.ActFor(r.ctx, r.s.door.Implicit, nobody, "")
 	tc.Service, tc.RequestID = "", r.id
 	return tc, err
 }
@@ -160,7 +176,7 @@ func (r *request) wrongKey(key string, err error) error {
 // prove.
 func (r *request) admit(rt *route) (tenant.Context, error) {
 	if r.forwarded != nil {
-		return r.admitForwarded(rt.op)
+		return r.admitForwarded(rt)
 	}
 	tc, err := r.authenticate()
 	if err == nil && tc.Service != "" && !rt.ofNoTenant() {
@@ -205,6 +221,13 @@ func (r *request) allow(rt *route, tc tenant.Context) (tenant.Context, error) {
 		return tenant.Context{}, errSuspended
 	case !tc.May(rt.op):
 		return tenant.Context{}, errForbidden
+	case rt.destroys() && !tc.MayDestroy():
+		return tenant.Context{}, errNotFresh
 	}
 	return tc, nil
+}
+
+// destroys reports whether a route takes away what cannot be brought back.
+func (rt *route) destroys() bool {
+	return rt.op == tenant.OpDeletePoints || rt.method == fiber.MethodDelete
 }

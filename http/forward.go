@@ -134,7 +134,7 @@ func (r *request) stillAllowed(rt *route, tc tenant.Context) (tenant.Context, er
 	if r.forwarded != nil || tc.KeyID == "" || time.Since(r.start) < checkAgainAfter {
 		return tc, nil
 	}
-	next, err := r.s.hub.Renew(tc)
+	next, err := r.s.hub.Readmit(r.ctx, tc)
 	if err != nil {
 		return tenant.Context{}, err
 	}
@@ -284,8 +284,9 @@ var errStale error = &collection.Error{
 // admitForwarded checks again what the other node has checked, by what is known
 // here: a key that was revoked meanwhile, and a tenant that was suspended or
 // deleted, are refused although the other node may not know yet.
-func (r *request) admitForwarded(op tenant.Operation) (tenant.Context, error) {
+func (r *request) admitForwarded(rt *route) (tenant.Context, error) {
 	tc, err := r.renewed()
+	op := rt.op
 	ofNoTenant := op == tenant.OpOperator || op == tenant.OpService
 	switch {
 	case err != nil:
@@ -298,6 +299,8 @@ func (r *request) admitForwarded(op tenant.Operation) (tenant.Context, error) {
 		return tenant.Context{}, errForbidden
 	case tc.Scope != nil && !tc.Scope.AllowsAddress(r.address()):
 		return tenant.Context{}, errAddress
+	case rt.destroys() && !tc.MayDestroy():
+		return tenant.Context{}, errNotFresh
 	}
 	return tc, nil
 }
@@ -311,7 +314,7 @@ func (r *request) renewed() (tenant.Context, error) {
 	if said.KeyID == "" && said.TenantID != "" && said.TenantID == r.s.door.Implicit {
 		return r.implicit()
 	}
-	tc, err := r.s.hub.Renew(said)
+	tc, err := r.s.hub.Readmit(r.ctx, said)
 	if err == nil || r.s.cluster == nil || r.s.cluster.HubIndex() >= said.HubIndex {
 		return tc, err
 	}
@@ -320,5 +323,5 @@ func (r *request) renewed() (tenant.Context, error) {
 	if r.s.cluster.AwaitHub(wait, said.HubIndex) != nil {
 		return tenant.Context{}, errStale
 	}
-	return r.s.hub.Renew(said)
+	return r.s.hub.Readmit(r.ctx, said)
 }

@@ -201,14 +201,14 @@ func TestNobodyInCharge(t *testing.T) {
 // The node in charge checks again what the key may do.
 func TestForwardedAdmission(t *testing.T) {
 	there := newEdge(t, nil)
-	context := func(key string) tenant.Context {
-		tc, err := there.hub.Validate(there.keys[key])
+	contextOf := func(key string) tenant.Context {
+		tc, err := there.hub.Authenticate(t.Context(), there.keys[key])
 		if err != nil {
 			t.Fatal(err)
 		}
 		return tc
 	}
-	tc, op := context("READ_ONLY"), context(operator)
+	tc, op := contextOf("READ_ONLY"), contextOf(operator)
 	// What the other node says of the key is not what counts.
 	lies := tc
 	lies.Permissions, lies.IsOperator, lies.Scope = []tenant.Permission{tenant.Admin}, true, nil
@@ -353,7 +353,7 @@ type noNodes struct{ Nodes }
 // believer is a hub that takes every context for good.
 type believer struct{ Hub }
 
-func (believer) Renew(tc tenant.Context) (tenant.Context, error) { return tc, nil }
+func (believer) Readmit(_ context.Context, tc tenant.Context) (tenant.Context, error) { return tc, nil }
 
 // Whatever another node sends as a request is answered or refused.
 func FuzzServeForwarded(f *testing.F) {
@@ -450,13 +450,15 @@ type behind struct {
 	known map[string]tenant.Context
 }
 
-func (b behind) Validate(key string) (tenant.Context, error) { return b.known[strings.Clone(key)], nil }
+func (b behind) Authenticate(_ context.Context, key string) (tenant.Context, error) {
+	return b.known[strings.Clone(key)], nil
+}
 
 // A key that the node in charge does not know yet is waited for, and what does
 // not come is no wrong key.
 func TestTheNodeInChargeLearns(t *testing.T) {
 	asked, there, _ := twoNodes(t)
-	tc, err := asked.hub.Validate(asked.keys["READ_WRITE"])
+	tc, err := asked.hub.Authenticate(t.Context(), asked.keys["READ_WRITE"])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -481,11 +483,11 @@ type lateHub struct {
 	knows atomic.Bool
 }
 
-func (h *lateHub) Renew(tc tenant.Context) (tenant.Context, error) {
+func (h *lateHub) Readmit(ctx context.Context, tc tenant.Context) (tenant.Context, error) {
 	if !h.knows.Load() {
 		return tenant.Context{}, &hubsvc.Error{Code: hubsvc.CodeAuthInvalidKey, Message: "unknown"}
 	}
-	return h.Hub.Renew(tc)
+	return h.Hub.Readmit(ctx, tc)
 }
 
 // lagging has applied the hub's changes up to index; with a hub it gets the rest.

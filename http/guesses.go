@@ -3,6 +3,7 @@ package httpedge
 import (
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,6 +22,7 @@ const guessersMax = 100_000
 type guesses struct {
 	limit         int
 	window, block time.Duration
+	any           atomic.Int64 // how many are blocked; some of them perhaps no more
 
 	mu struct {
 		sync.Mutex
@@ -66,11 +68,25 @@ func (g *guesses) failed(from netip.Addr) time.Duration {
 	if len(s.failures)+1 >= g.limit {
 		s.failures = nil
 		g.mu.blocked.push(s, now.Add(g.block))
+		g.any.Add(1)
 		return 0
 	}
 	s.failures = append(s.failures, now)
 	g.mu.trying.push(s, now.Add(g.window))
 	return 0
+}
+
+// blocks reports whether an address is refused from. While none is, it costs
+// next to nothing.
+func (g *guesses) blocks(from netip.Addr) bool {
+	if g.any.Load() == 0 {
+		return false
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.forget(time.Now())
+	s := g.mu.known[sourceOf(from)]
+	return s != nil && s.in == &g.mu.blocked
 }
 
 // forget lets go of every source whose time is over.
@@ -97,6 +113,9 @@ func (g *guesses) remember(source netip.Addr) *guesser {
 }
 
 func (g *guesses) drop(s *guesser) {
+	if s.in == &g.mu.blocked {
+		g.any.Add(-1)
+	}
 	s.in.remove(s)
 	delete(g.mu.known, s.source)
 }

@@ -43,6 +43,9 @@ func TestGuessesBlock(t *testing.T) {
 		if w := g.failed(a); w != 300*time.Second {
 			t.Fatalf("after five failures: %v", w)
 		}
+		if !g.blocks(a) || g.blocks(b) {
+			t.Errorf("blocked: %v, and another address: %v", g.blocks(a), g.blocks(b))
+		}
 		if w := g.failed(b); w != 0 {
 			t.Fatalf("another address waits %v", w)
 		}
@@ -52,6 +55,9 @@ func TestGuessesBlock(t *testing.T) {
 		}
 		// A block is not made longer by those who go on, and ends on the second.
 		pass(time.Second)
+		if g.blocks(a) || g.any.Load() != 0 {
+			t.Errorf("still blocked after the end, %d are", g.any.Load())
+		}
 		if w := g.fail(a, 5); w != 0 {
 			t.Errorf("after the end: %v", w)
 		}

@@ -10,18 +10,21 @@ import (
 
 // Hub says whose key a request carries, and does what the operator, services
 // and tenants' ADMINs ask. Its errors are *hubsvc.Error, or those of an Engine.
-// *hubsvc.Embedded is one. The actor of a change is in its context, see
+// *hubsvc.Embedded and *remote.Hub are such. The actor of a change is in its context, see
 // hubsvc.WithActor.
 type Hub interface {
-	// Validate returns the context of a key. It must not keep the string.
-	Validate(key string) (tenant.Context, error)
-	// ServiceContext returns the context of a tenant for a service that has
-	// proved that it asks for it: service is what Validate made of its key. nonce
-	// is that of a change.
-	ServiceContext(id tenant.ID, service tenant.Context, nonce string) (tenant.Context, error)
-	// Renew makes a context that another node has made anew, by what is known
+	// Authenticate returns the context of a key. It must not keep the string.
+	// Under hubsvc.KnownOnly it asks nobody outside of the cluster.
+	Authenticate(ctx context.Context, key string) (tenant.Context, error)
+	// Identify is Authenticate for whoever has the id of a key, not the key.
+	Identify(ctx context.Context, id tenant.KeyID) (tenant.Context, error)
+	// ActFor returns the context of a tenant for a service that has proved that
+	// it asks for it: service is what Authenticate made of its key. nonce is that
+	// of a change.
+	ActFor(ctx context.Context, id tenant.ID, service tenant.Context, nonce string) (tenant.Context, error)
+	// Readmit makes a context that another node has made anew, by what is known
 	// here.
-	Renew(tc tenant.Context) (tenant.Context, error)
+	Readmit(ctx context.Context, tc tenant.Context) (tenant.Context, error)
 	// Quota returns what a tenant may use, or NOT_FOUND.
 	Quota(ctx context.Context, id tenant.ID) (hubsvc.Quota, error)
 

@@ -177,17 +177,22 @@ func (p *pointReader) graceRequest() (grace *time.Duration, err error) {
 	return grace, err
 }
 
-// givenKey reads the access key of a request to validate one, under any of the
-// names that clients give it; "" when there is none.
-func (p *pointReader) givenKey() (given string, err error) {
+// keyQuestion asks about a key: the key itself, or its id.
+type keyQuestion struct{ key, id string }
+
+// keyQuestion reads a request to validate a key, which has any of the names
+// that clients give it; "" when there is none.
+func (p *pointReader) keyQuestion() (q keyQuestion, err error) {
 	err = p.object(func(key []byte) error {
 		switch string(key) {
 		case "access_key", "api_key", "key":
-			return p.stringTo(&given)
+			return p.stringTo(&q.key)
+		case "key_id":
+			return p.stringTo(&q.id)
 		}
 		return p.skip()
 	})
-	return given, err
+	return q, err
 }
 
 // collectionRequest is the record of a created or deleted collection.

@@ -17,7 +17,7 @@ var hubDecoders = map[string]func(p *pointReader) (any, error){
 	"plan":       func(p *pointReader) (any, error) { return p.planRequest() },
 	"key":        func(p *pointReader) (any, error) { return p.keyRequest() },
 	"grace":      func(p *pointReader) (any, error) { return p.graceRequest() },
-	"given key":  func(p *pointReader) (any, error) { return p.givenKey() },
+	"given key":  func(p *pointReader) (any, error) { return p.keyQuestion() },
 	"collection": func(p *pointReader) (any, error) { return p.collectionRequest() },
 }
 
@@ -54,9 +54,9 @@ func TestHubBodies(t *testing.T) {
 		{"grace", `{}`, (*time.Duration)(nil)},
 		{"grace", `{"grace_seconds":0}`, new(time.Duration(0))},
 		{"grace", `{"grace_seconds":3600}`, new(time.Hour)},
-		{"given key", `{"access_key":"a"}`, "a"},
-		{"given key", `{"api_key":"b"}`, "b"},
-		{"given key", `{"key":"c"}`, "c"},
+		{"given key", `{"access_key":"a"}`, keyQuestion{key: "a"}},
+		{"given key", `{"api_key":"b"}`, keyQuestion{key: "b"}},
+		{"given key", `{"key":"c","key_id":"k_d"}`, keyQuestion{"c", "k_d"}},
 		{"collection", `{"user_id":"t","collection_id":"18446744073709551615","name":"n"}`, collectionRequest{tenant: "t", id: new(uint64(1<<64 - 1)), name: "n"}},
 	} {
 		got, err := decodeHub(c.name, c.text)

@@ -15,23 +15,28 @@ import (
 // validateFor says whose a key is, to a service that has been sent it. It is
 // not counted as a guess: the service's own edge does that.
 func (s *Server) validateFor(r *request, _ tenant.Context) error {
-	given, err := r.givenKey()
+	q, err := r.keyQuestion()
 	if err != nil {
 		return err
 	}
-	tc, err := s.hub.Validate(given)
-	if err == nil && tc.TenantID == "" {
-		err = errTenantKeys // nobody's data is behind an operator's or a service's key
+	var tc tenant.Context
+	if q.key == "" && q.id != "" {
+		tc, err = s.hub.Identify(r.ctx, tenant.KeyID(q.id))
+	} else {
+		tc, err = s.hub.Authenticate(r.ctx, q.key)
+	}
+	if err == nil && tc.TenantID == "" && tc.Service == "" {
+		err = errTenantKeys // an operator is one of his own cluster only
 	}
 	if err != nil {
 		return r.answerInvalid(err)
 	}
 	body := whoseBody(tc)
-	rates, err := s.ratesOfKey(r, tc)
-	if err != nil {
-		return err
+	if tc.Service == "" {
+		if err := s.completeWhose(r, &body, tc); err != nil {
+			return err
+		}
 	}
-	body.Rates = rates
 	return r.sendJSON(200, body)
 }
 
@@ -39,28 +44,30 @@ var errTenantKeys = &collection.Error{
 	Code: collection.Unauthenticated, Reason: reasonAuthKey, Message: "the access key is not valid",
 }
 
-// ratesOfKey returns the key's own rates, or those of the tenant's plan.
-func (s *Server) ratesOfKey(r *request, tc tenant.Context) (*ratesJSON, error) {
+// completeWhose adds the key's kind and its own rates, or those of the tenant's
+// plan, and the tenant's limits.
+func (s *Server) completeWhose(r *request, body *whoseJSON, tc tenant.Context) error {
 	k, err := s.hub.Key(r.ctx, tc.KeyID)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	q, err := s.hub.Quota(r.ctx, tc.TenantID)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	rates := q.Rates
 	if k.Rates != nil {
 		rates = *k.Rates
 	}
-	body := ratesBody(rates)
-	return &body, nil
+	shown, limits := ratesBody(rates), limitsBody(q.Limits, q.Rates)
+	body.Kind, body.Rates, body.Limits = k.Kind.String(), &shown, &limits
+	return nil
 }
 
-// givenKey returns the key in the body.
-func (r *request) givenKey() (given string, err error) {
-	err = r.decode(func(p *pointReader) (err error) { given, err = p.givenKey(); return err })
-	return given, err
+// keyQuestion returns what the body asks about.
+func (r *request) keyQuestion() (q keyQuestion, err error) {
+	err = r.decode(func(p *pointReader) (err error) { q, err = p.keyQuestion(); return err })
+	return q, err
 }
 
 // answerInvalid answers that a key is not valid, which is no failure of the
@@ -88,10 +95,11 @@ func (s *Server) validateAny(r *request) error {
 	}
 	given := ""
 	if len(r.body) > 0 {
-		var err error
-		if given, err = r.givenKey(); err != nil {
+		q, err := r.keyQuestion()
+		if err != nil {
 			return err
 		}
+		given = q.key // an id is no secret
 	}
 	if given == "" {
 		var err error
@@ -99,7 +107,7 @@ func (s *Server) validateAny(r *request) error {
 			return err
 		}
 	}
-	tc, err := s.hub.Validate(given)
+	tc, err := r.contextOf(given)
 	switch {
 	case err != nil:
 		err = r.wrongKey(given, err)
@@ -114,7 +122,8 @@ func (s *Server) validateAny(r *request) error {
 	return r.sendJSON(200, whoseBody(tc))
 }
 
-// tenantQuota is what a tenant may use, and uses.
+// tenantQuota is what a tenant may use, and uses; with usage=false only the
+// first, which the hub knows by itself.
 func (s *Server) tenantQuota(r *request, _ tenant.Context) error {
 	id, err := r.tenantID()
 	if err != nil {
@@ -124,16 +133,26 @@ func (s *Server) tenantQuota(r *request, _ tenant.Context) error {
 	if err != nil {
 		return err
 	}
-	u, err := s.engine.TenantUsage(r.ctx, id)
-	if err != nil {
-		return err
-	}
-	return r.sendJSON(200, struct {
-		TenantID tenant.ID `json:"tenant_id"`
-		Plan     string    `json:"plan"`
+	body := struct {
+		TenantID   tenant.ID `json:"tenant_id"`
+		TenantName string    `json:"tenant_name"`
+		Status     string    `json:"status"`
+		Plan       string    `json:"plan"`
 		limitsJSON
-		Usage usageJSON `json:"usage"`
-	}{id, q.Plan, limitsBody(q.Limits, q.Rates), usageBody(u)})
+		Usage *usageJSON `json:"usage,omitempty"`
+	}{id, q.Name, "active", q.Plan, limitsBody(q.Limits, q.Rates), nil}
+	if q.Suspended {
+		body.Status = hubsvc.Suspended.String()
+	}
+	if asked, _ := r.query("usage"); asked != "false" {
+		u, err := s.engine.TenantUsage(r.ctx, id)
+		if err != nil {
+			return err
+		}
+		used := usageBody(u)
+		body.Usage = &used
+	}
+	return r.sendJSON(200, body)
 }
 
 // tenantCollections lists the hub's records of a tenant's collections, deleted

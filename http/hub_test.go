@@ -208,7 +208,7 @@ func TestValidateKeys(t *testing.T) {
 	delete(whole, "validated_at")
 	text, _ := json.Marshal(whole)
 	want := `{"allowed_ips":["10.0.0.0/8","::1"],"collections":["a*","b"],"expires_at":"2030-12-31T23:59:59Z","is_test":true,"key_id":"` + made["key_id"].(string) +
-		`","permissions":["READ_ONLY"],"rate_limits":{"requests_per_day":-1,"requests_per_hour":-1,"requests_per_minute":5},"tenant_id":"` + string(e.tenant) + `","tenant_name":"acme","valid":true}`
+		`","kind":"tenant","limits":{"collection_count":5,"requests_per_day":-1,"requests_per_hour":-1,"requests_per_minute":-1,"storage_bytes":5368709120,"vector_count":500000,"version":2},"permissions":["READ_ONLY"],"rate_limits":{"requests_per_day":-1,"requests_per_hour":-1,"requests_per_minute":5},"tenant_id":"` + string(e.tenant) + `","tenant_name":"acme","valid":true}`
 	if string(text) != want {
 		t.Errorf("got  %s\nwant %s", text, want)
 	}
@@ -217,13 +217,21 @@ func TestValidateKeys(t *testing.T) {
 	e.service("GET", "/api/v1/tenants", "") // makes the service's key
 	for key, code := range map[string]string{
 		made["key"].(string): "AUTH_INVALID_KEY", "": "AUTH_MISSING", "x": "AUTH_INVALID_FORMAT",
-		e.keys[operator]: "AUTH_INVALID_KEY", e.keys["SERVICE"]: "AUTH_INVALID_KEY",
+		e.keys[operator]: "AUTH_INVALID_KEY",
 	} {
 		ask(key).is(200, `{"valid":false,"code":"`+code+`"`)
 	}
+	ask(e.keys["SERVICE"]).is(200, `{"valid":true,"kind":"service","service":"gateway","tenant_id":""`)
+	byID := func(id string) reply {
+		return e.service("POST", "/api/v1/access-keys/validate", `{"key_id":"`+id+`"}`).is(200, "")
+	}
+	byID(ask(e.keys["ADMIN"]).json()["key_id"].(string)).is(200, `"permissions":["ADMIN"]`)
+	byID(made["key_id"].(string)).is(200, `{"valid":false,"code":"AUTH_INVALID_KEY"`) // revoked
+	e.service("GET", "/api/internal/vectorizer/user/"+string(e.tenant)+"/quota?usage=false", "").is(200, `"tenant_name":"acme","status":"active"`)
 	e.service("POST", "/api/v1/access-keys/validate", `{"access_key":7}`).is(400, "")
 	e.op("PATCH", "/api/v1/tenants/"+string(e.tenant), `{"status":"suspended"}`).is(200, "")
 	ask(e.keys["ADMIN"]).is(200, `"suspended":true`)
+	e.service("GET", "/api/internal/vectorizer/user/"+string(e.tenant)+"/quota", "").is(200, `"status":"suspended"`).is(200, `"usage":{`)
 }
 
 // Anybody may ask whether a key that he has is good, in any of the forms that

@@ -175,6 +175,8 @@ func collectionBody(r hubsvc.CollectionRecord) collectionJSON {
 // whoseJSON says whose a key is, and what it is good for.
 type whoseJSON struct {
 	Valid       bool                `json:"valid"`
+	Kind        string              `json:"kind,omitempty"`
+	Service     string              `json:"service,omitempty"` // of a service's key, which has no tenant
 	TenantID    tenant.ID           `json:"tenant_id"`
 	TenantName  string              `json:"tenant_name"`
 	KeyID       tenant.KeyID        `json:"key_id"`
@@ -182,6 +184,7 @@ type whoseJSON struct {
 	Collections []string            `json:"collections"`
 	AllowedIPs  []string            `json:"allowed_ips"`
 	Rates       *ratesJSON          `json:"rate_limits,omitempty"`
+	Limits      *limitsJSON         `json:"limits,omitempty"`
 	ExpiresAt   *string             `json:"expires_at"`
 	Deprecated  bool                `json:"deprecated,omitempty"`
 	Suspended   bool                `json:"suspended,omitempty"`
@@ -194,6 +197,9 @@ func whoseBody(tc tenant.Context) whoseJSON {
 		Valid: true, TenantID: tc.TenantID, TenantName: tc.TenantName, KeyID: tc.KeyID, Permissions: tc.Permissions,
 		ExpiresAt: timeText(tc.ExpiresAt), Deprecated: tc.Deprecated, Suspended: tc.Suspended, Test: tc.IsTest,
 		ValidatedAt: tc.ValidatedAt.UTC().Format(time.RFC3339),
+	}
+	if tc.Service != "" && tc.TenantID == "" {
+		b.Kind, b.Service = tenant.KeyService.String(), tc.Service
 	}
 	b.Collections, b.AllowedIPs = scopeBody(tc.Scope)
 	return b

@@ -42,10 +42,9 @@ func (s *Server) selfServiceRoutes() []route {
 func (s *Server) me(r *request, tc tenant.Context) error {
 	body := struct {
 		whoseJSON
-		Operator bool        `json:"is_operator,omitempty"`
-		Service  string      `json:"service,omitempty"`
-		Limits   *limitsJSON `json:"limits,omitempty"`
-	}{whoseJSON: whoseBody(tc), Operator: tc.IsOperator, Service: tc.Service}
+		Operator bool `json:"is_operator,omitempty"`
+	}{whoseJSON: whoseBody(tc), Operator: tc.IsOperator}
+	body.Service = tc.Service
 	if tc.TenantID != "" {
 		q, err := s.hub.Quota(r.ctx, tc.TenantID)
 		if err != nil {

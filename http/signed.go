@@ -158,7 +158,7 @@ func (r *request) proven(rt *route) (tenant.Context, error) {
 		}
 		nonce = ""
 	}
-	tc, err := r.s.hub.ServiceContext(h.tenant, h.service, nonce)
+	tc, err := r.s.hub.ActFor(r.ctx, h.tenant, h.service, nonce)
 	tc.RequestID = r.id
 	return tc, err
 }

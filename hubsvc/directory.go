@@ -336,6 +336,24 @@ func (d *Directory) grant(tc *tenant.Context, e *keyEntry, now time.Time) error 
 	return nil
 }
 
+// Grant returns the context that the key with an id grants, like Validate: for
+// a service that has the id, and not the key.
+func (d *Directory) Grant(id tenant.KeyID) (tenant.Context, error) {
+	now := d.now()
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if d.mu.cluster == nil {
+		return tenant.Context{}, errUnborn
+	}
+	e := d.mu.keyIDs[id]
+	if e == nil {
+		return tenant.Context{}, errKey
+	}
+	var tc tenant.Context
+	err := d.grant(&tc, e, now)
+	return tc, err
+}
+
 // servicePermissions are those of a service that acts for a tenant.
 var servicePermissions = []tenant.Permission{tenant.Admin}
 
@@ -440,10 +458,12 @@ func (d *Directory) Limits(id tenant.ID) (tenant.Limits, bool) {
 
 // Quota is what a tenant may use.
 type Quota struct {
-	Tenant tenant.ID
-	Plan   string
-	Limits tenant.Limits // with the version of all of it
-	Rates  tenant.Rates
+	Tenant    tenant.ID
+	Name      string // of the tenant
+	Suspended bool   // the tenant is
+	Plan      string
+	Limits    tenant.Limits // with the version of all of it
+	Rates     tenant.Rates
 }
 
 // Quota returns what a tenant may use, and false as Limits does.
@@ -454,7 +474,10 @@ func (d *Directory) Quota(id tenant.ID) (Quota, bool) {
 	if !ok || e.Status == Deleting {
 		return Quota{}, false
 	}
-	return Quota{Tenant: id, Plan: e.Plan, Limits: e.limits(), Rates: e.plan.Rates.OrUnlimited()}, true
+	return Quota{
+		Tenant: id, Name: e.Name, Suspended: e.Status == Suspended,
+		Plan: e.Plan, Limits: e.limits(), Rates: e.plan.Rates.OrUnlimited(),
+	}, true
 }
 
 // Partition returns where a tenant lives, and false for one that is not there.

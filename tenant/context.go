@@ -33,6 +33,7 @@ type Context struct {
 	Scope      *Scope    // what the key is narrowed to; nil: nothing
 	Deprecated bool      // the key has been rotated, and works until ExpiresAt
 	ExpiresAt  time.Time // of the key; zero: never
+	Stale      bool      // the hub did not answer lately: see MayDestroy
 	HubIndex   uint64    // up to where the hub's log was known to whoever made the context
 }
 
@@ -67,6 +68,10 @@ func (c Context) May(op Operation) bool {
 	}
 	return false
 }
+
+// MayDestroy reports whether what c asks for may be irreversible: a hub that is
+// away could have ended the key long ago.
+func (c Context) MayDestroy() bool { return !c.Stale }
 
 // MayCollection reports whether the key is not narrowed to other collections
 // than the one of this name. It says nothing about whether there is one.
