@@ -104,6 +104,10 @@ func (a *applier) decide() (Answer, error) {
 		return Answer{}, nil
 	case OutboxDone:
 		return a.outboxDone(op)
+	case CutUsage:
+		return a.cutUsage()
+	case UsageDone:
+		return a.usageDone(op)
 	}
 	if a.cmd.Tenant == "" {
 		return Answer{}, Errorf(Internal, "an operation without a tenant")

@@ -36,8 +36,11 @@ func (a *applier) createCollection(op CreateCollection) (Answer, error) {
 	if err := a.tx.Put(BucketCatalog, collectionKey(rowDescriptor, id), row); err != nil {
 		return Answer{}, err
 	}
-	none := counters{}.encode(nil)
-	if err := a.tx.Put(BucketCounters, collectionKey(rowCollection, id), none); err != nil {
+	none := newCounters(a.clock.time)
+	if err := a.markDirty(id, &none); err != nil {
+		return Answer{}, err
+	}
+	if err := a.tx.Put(BucketCounters, collectionKey(rowCollection, id), none.encode(nil)); err != nil {
 		return Answer{}, err
 	}
 	record := Notice{Tenant: a.cmd.Tenant, Collection: id, Name: op.Name, Created: a.clock.time}
@@ -67,6 +70,9 @@ func (a *applier) dropCollection(info Info) error {
 		return err
 	}
 	if err := a.tx.Delete(BucketCatalog, collectionKey(rowDescriptor, info.ID)); err != nil {
+		return err
+	}
+	if err := a.lastWindow(info.ID); err != nil {
 		return err
 	}
 	if err := a.tx.Delete(BucketCounters, collectionKey(rowCollection, info.ID)); err != nil {

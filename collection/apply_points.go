@@ -34,6 +34,7 @@ func (a *applier) open() (target, error) {
 	c, err := readCounters(a.tx, a.cmd.Collection)
 	t := target{id: a.cmd.Collection, before: c, after: c}
 	t.after.changes++
+	t.after.advance(a.clock.time)
 	return t, err
 }
 
@@ -42,7 +43,12 @@ func (a *applier) open() (target, error) {
 func (a *applier) close(t *target) error {
 	a.usage.Points += t.after.points - t.before.points
 	a.usage.Bytes += t.after.bytes - t.before.bytes
-	return a.tx.Put(BucketCounters, collectionKey(rowCollection, t.id), t.after.encode(a.rows.take(24)))
+	if t.after.use.tallies != t.before.use.tallies {
+		if err := a.markDirty(t.id, &t.after); err != nil {
+			return err
+		}
+	}
+	return a.tx.Put(BucketCounters, collectionKey(rowCollection, t.id), t.after.encode(a.rows.take(counterRow)))
 }
 
 // version numbers the points that are written to a collection: the number of
@@ -72,7 +78,7 @@ func (a *applier) upsert(op Upsert) (Answer, error) {
 		return Answer{}, err
 	}
 	a.events = slices.Grow(a.events, len(op.Records))
-	a.rows.free = make([]byte, pointRows*(len(op.Records)+1))
+	a.rows.free = make([]byte, pointRows*len(op.Records)+counterRow)
 	for i, r := range op.Records {
 		if err := a.put(&t, r, t.version(i)); err != nil {
 			return Answer{}, err
@@ -92,9 +98,12 @@ func (a *applier) put(t *target, r Record, version uint64) error {
 		if err := a.removeRecord(t, old); err != nil {
 			return err
 		}
+	} else {
+		t.after.use.inserted++
 	}
 	t.after.points++
 	t.after.bytes += uint64(len(r.raw))
+	t.after.use.added += uint64(len(r.raw))
 	if err := a.tx.Put(BucketPoints, pointKey(a.rows.take(16), t.id, version), r.raw); err != nil {
 		return err
 	}
@@ -121,6 +130,7 @@ func (a *applier) find(key []byte) (idRow, bool, error) {
 func (a *applier) removeRecord(t *target, old idRow) error {
 	t.after.points--
 	t.after.bytes -= old.length
+	t.after.use.freed += old.length
 	return a.tx.Delete(BucketPoints, pointKey(a.rows.take(16), t.id, old.version))
 }
 
@@ -146,6 +156,7 @@ func (a *applier) deletePoints(op DeletePoints) (Answer, error) {
 			return Answer{}, err
 		}
 		affected++
+		t.after.use.deleted++
 		a.events = append(a.events, Event{Collection: t.id, Kind: EventDelete, ID: id, Old: old.version})
 	}
 	return t.answer(affected), a.close(&t)

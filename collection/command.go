@@ -7,7 +7,7 @@ import "github.com/hivehub/waggle/tenant"
 // the proposing node (time, limits, normalised vectors, the ids that a filter
 // selects) is in it as a value.
 type Command struct {
-	Tenant     tenant.ID     // "" only where no tenant is concerned: Purge, CheckDigest, OutboxDone
+	Tenant     tenant.ID     // "" only where no tenant is concerned: Purge, CheckDigest, OutboxDone, CutUsage, UsageDone
 	Collection uint64        // the collection operated on; 0 where Op names it or there is none
 	Basis      uint64        // Info.Changes when a filter selected Op's ids; 0: the caller named them
 	Key        string        // idempotency key, "" for none; at most 255 bytes
@@ -51,6 +51,8 @@ const (
 	opPutPayloadIndex
 	opDeletePayloadIndex
 	opBatch
+	opCutUsage
+	opUsageDone
 )
 
 // CreateCollection makes a collection. Config is valid and its CreatedAt is
@@ -146,6 +148,18 @@ type DeletePayloadIndex struct{ Field string }
 // in their order, all of them or none. Each is a change with a number of its own.
 type Batch struct{ Ops []Op }
 
+// CutUsage freezes what the partition's collections have used since the last
+// cut into a report that waits for the hub: at most usageEntriesMax
+// collections, in the order of their ids. The answer's Affected is how many,
+// its Operation the report's sequence number; Existed says that there are more.
+// With usageReportsMax reports waiting it is refused (unavailable), and what
+// was used goes on adding up.
+type CutUsage struct{}
+
+// UsageDone removes the reports up to a sequence number, because the hub has
+// them. What was removed before is no matter.
+type UsageDone struct{ Upto uint64 }
+
 func (CreateCollection) kind() opKind   { return opCreateCollection }
 func (DeleteCollection) kind() opKind   { return opDeleteCollection }
 func (Upsert) kind() opKind             { return opUpsert }
@@ -165,3 +179,5 @@ func (UpdateCollection) kind() opKind   { return opUpdateCollection }
 func (PutPayloadIndex) kind() opKind    { return opPutPayloadIndex }
 func (DeletePayloadIndex) kind() opKind { return opDeletePayloadIndex }
 func (Batch) kind() opKind              { return opBatch }
+func (CutUsage) kind() opKind           { return opCutUsage }
+func (UsageDone) kind() opKind          { return opUsageDone }

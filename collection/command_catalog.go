@@ -13,6 +13,8 @@ import "encoding/binary"
 //	PutPayloadIndex     type (1), field as bytes, settings
 //	DeletePayloadIndex  field
 //	Batch               number (4), for each operation: kind (1), itself as bytes
+//	CutUsage            nothing
+//	UsageDone           Upto (8)
 func appendLaterOp(dst []byte, op Op) ([]byte, error) {
 	switch op := op.(type) {
 	case UpdateVectors:
@@ -44,6 +46,10 @@ func appendLaterOp(dst []byte, op Op) ([]byte, error) {
 		return append(dst, op.Field...), nil
 	case Batch:
 		return appendBatch(dst, op)
+	case CutUsage:
+		return dst, nil
+	case UsageDone:
+		return binary.LittleEndian.AppendUint64(dst, op.Upto), nil
 	}
 	return nil, Errorf(Internal, "operation %T has no encoding", op)
 }
@@ -123,6 +129,10 @@ func decodeLaterOp(d *decoder, kind opKind) (Op, error) {
 		return DeletePayloadIndex{Field: string(d.rest())}, nil
 	case opBatch:
 		return decodeBatch(d)
+	case opCutUsage:
+		return CutUsage{}, nil
+	case opUsageDone:
+		return UsageDone{Upto: d.u64()}, nil
 	}
 	return nil, Errorf(DataLoss, "command: unknown operation %d", kind)
 }

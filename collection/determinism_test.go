@@ -122,7 +122,7 @@ func (v *finder) add(n ast.Node, what string) {
 
 func (v *finder) imports(file *ast.File) {
 	allowed := []string{
-		"bytes", "encoding/binary", "github.com/hivehub/waggle/tenant", "maps", "math", "slices", "strings", "unsafe",
+		"bytes", "encoding/binary", "github.com/hivehub/waggle/tenant", "maps", "math", "math/bits", "slices", "strings", "unsafe",
 	}
 	for _, spec := range file.Imports {
 		if path := strings.Trim(spec.Path.Value, `"`); !slices.Contains(allowed, path) {

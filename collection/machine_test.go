@@ -367,8 +367,15 @@ func TestDropTenantLeavesNothing(t *testing.T) {
 		for s.do(t, command(c, Purge{Max: 1})).Existed {
 		}
 	}
+	s.do(t, Command{Op: CutUsage{}}) // the hub is told what the tenant has used to the end
+	if reports, err := WaitingUsage(s, 9); err != nil || len(reports) != 1 || len(reports[0].Entries) != 6 {
+		t.Fatalf("%+v, %v", reports, err)
+	}
+	s.do(t, Command{Op: UsageDone{Upto: 1}})
 	want := newMemStore()
 	want.do(t, Command{Tenant: "alic", Limits: unlimited, Key: "k", Op: CreateCollection{Name: "e", Config: testConfig()}})
+	want.do(t, Command{Op: CutUsage{}})
+	want.do(t, Command{Op: UsageDone{Upto: 1}})
 	mark := map[int]int{int(BucketCounters): 2} // that the tenant is gone, and what was erased
 	for b := range s.buckets {
 		if len(s.buckets[b]) != len(want.buckets[b])+mark[b] {
@@ -412,6 +419,9 @@ func TestCorruptRowsAreDataLoss(t *testing.T) {
 			}
 			if b == int(BucketCatalog) && (key[0] == rowOutbox || key[0] == rowOutboxSum) {
 				cmd = Command{Op: OutboxDone{Upto: 1}}
+			}
+			if b == int(BucketCounters) && key[0] >= rowDirty {
+				cmd = Command{Op: CutUsage{}}
 			}
 			if out := s.apply(encode(t, cmd)); CodeOf(out.Err) != DataLoss {
 				t.Errorf("bucket %d, key %x: %v", b, key, out.Err)

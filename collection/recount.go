@@ -72,6 +72,7 @@ func Verify(r Reader) error {
 	v := verifier{r: r, tenants: map[tenant.ID]TenantUsage{}, known: map[uint64]bool{}}
 	for _, step := range []func() error{
 		v.collections, v.names, v.tenantCounters, v.collectionCounters, v.strays, v.aliases, v.fields, v.idempotency, v.outbox,
+		v.usage,
 	} {
 		if err := step(); err != nil {
 			return err

@@ -23,8 +23,12 @@ import (
 //	BucketCounters
 //	  01, tenant               points (8), bytes (8), collections (8), 01 when the tenant is gone;
 //	                           none when all are 0
-//	  02, collection id (8)    points (8), bytes (8), changes (8)
+//	  02, collection id (8)    points (8), bytes (8), changes (8), window; stores of old have no window
 //	  03, tenant               of a tenant that is gone, what was erased: collections (8), points (8), bytes (8)
+//	  04, collection id (8)    dirty: version 1 (1), tenant, and of a deleted collection its window
+//	  05, sequence (8)         report: version 1 (1), start (8), end (8), number (4), entries
+//	  06                       usage: version 1 (1), last sequence (8), reports (8), dirty windows (8),
+//	                           end of the last report (8), first collection not looked at (8)
 //	BucketIdempotency
 //	  01, tenant, key          hash (32), time (8), operation (8), affected (4), collection (8), existed (1)
 //	  02, time (8), tenant, key  01
@@ -50,6 +54,9 @@ const (
 	rowTenant     byte = 1
 	rowCollection byte = 2
 	rowErased     byte = 3
+	rowDirty      byte = 4
+	rowReport     byte = 5
+	rowUsageSum   byte = 6
 
 	rowKey       byte = 1
 	rowKeyTime   byte = 2
@@ -172,9 +179,16 @@ func (c clock) encode() []byte {
 	return binary.LittleEndian.AppendUint64(v, uint64(c.sweep))
 }
 
-// counters are a collection's points, the length of their records, and how
-// many entries have changed it.
-type counters struct{ points, bytes, changes uint64 }
+// counters are a collection's points, the length of their records, how many
+// entries have changed it, and what is to be reported of it.
+type counters struct {
+	points, bytes, changes uint64
+
+	use window
+}
+
+// counterRow is the length of encoded counters.
+const counterRow = 24 + windowRow
 
 func readCounters(r Reader, collection uint64) (counters, error) {
 	v, err := r.Get(BucketCounters, collectionKey(rowCollection, collection))
@@ -183,6 +197,9 @@ func readCounters(r Reader, collection uint64) (counters, error) {
 	}
 	d := decoder{b: v}
 	c := counters{points: d.u64(), bytes: d.u64(), changes: d.u64()}
+	if len(d.b) > 0 {
+		c.use = decodeWindow(&d)
+	}
 	if !d.done() {
 		return counters{}, corrupt("counters of collection", v)
 	}
@@ -192,7 +209,8 @@ func readCounters(r Reader, collection uint64) (counters, error) {
 func (c counters) encode(dst []byte) []byte {
 	dst = binary.LittleEndian.AppendUint64(dst, c.points)
 	dst = binary.LittleEndian.AppendUint64(dst, c.bytes)
-	return binary.LittleEndian.AppendUint64(dst, c.changes)
+	dst = binary.LittleEndian.AppendUint64(dst, c.changes)
+	return c.use.encode(dst)
 }
 
 // TenantUsage is what a tenant has stored in a partition. What the limits are

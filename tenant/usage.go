@@ -1,5 +1,11 @@
 package tenant
 
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strconv"
+)
+
 // Usage counts what was done in one collection of a tenant, or, with the
 // collection 0, by the tenant outside of any. All counters only ever grow
 // within a period; net values are derived from them.
@@ -37,4 +43,13 @@ type UsageReport struct {
 	Start    int64        `json:"period_start" msgpack:"b"`
 	End      int64        `json:"period_end" msgpack:"e"` // Unix milliseconds
 	Entries  []UsageEntry `json:"entries" msgpack:"r"`
+}
+
+// PartitionSource is the Source of what a partition counts.
+func PartitionSource(partition uint64) string { return "p:" + strconv.FormatUint(partition, 10) }
+
+// ReportID is the id of a source's report: the first half of a SHA-256 in hex.
+func ReportID(cluster, source string, sequence uint64) string {
+	sum := sha256.Sum256([]byte(cluster + "/" + source + "/" + strconv.FormatUint(sequence, 10)))
+	return hex.EncodeToString(sum[:16])
 }
