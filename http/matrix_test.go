@@ -55,7 +55,7 @@ var rules = []struct {
 	row     row
 }{
 	// Anybody.
-	{`^native GET /(|health|health/live|health/ready|metrics|openapi\.json|api/v1/openapi\.json)$`, rowPublic},
+	{`^native GET /(|health|health/live|health/ready|metrics|(api/v1/)?(openapi\.json|reference|reference\.js|reference\.css))$`, rowPublic},
 	{`^native POST /(hub/validate-key|api/v1/cluster/keys/validate)$`, rowPublic},
 	{`^qdrant GET /(|healthz|livez|readyz)$`, rowPublic},
 	// The node's operator, and services.
@@ -64,7 +64,7 @@ var rules = []struct {
 	{`^operator \w+ /api/(v1/(tenants|plans|access-keys|audit|events|vectorizer/logs)|internal/vectorizer|mcp-servers)(/|$)`, rowHub},
 	// A tenant's own.
 	{`^native GET /auth/me$`, rowSelf},
-	{`^native \w+ /auth/(keys|audit|settings|allowed-ips)(/|$)`, rowAdmin},
+	{`^native \w+ /(api/v1/)?auth/(keys|audit|logs|settings|allowed-ips|embedding)(/|$)`, rowAdmin},
 	{`^native GET /(hub/usage/\w+|api/v1/cluster/usage)$`, rowExport},
 	{`^native GET /hub/backups/:\w+/download$`, rowExport},
 	{`^native POST /hub/backups/upload$`, rowUpload},
@@ -84,12 +84,15 @@ var rules = []struct {
 	{`^qdrant (PUT|PATCH|POST|DELETE) /collections/(:\w+(/(index|vectors|shards)(/.*)?)?|aliases)$`, rowManage},
 	{`^qdrant GET /`, rowRead},
 	// Waggle's own words for the same; with and without a prefix.
-	{`^native POST /(api/v1/)?collections/:\w+/(search|search/text|hybrid_search|scroll|count|query)$`, rowRead},
-	{`^native POST /(api/v1/)?(search|batch_search|multi_collection_search|intelligent_search|semantic_search|contextual_search)$`, rowRead},
-	{`^native POST /(api/v1/)?(insert|insert_texts|insert_vectors|batch_insert|batch_update)$`, rowWrite},
-	{`^native (PUT|PATCH) /(api/v1/)?collections/:\w+/vectors/:\w+$`, rowWrite},
+	{`^native GET /(api/v1/)?collections/:\w+/export$`, rowExport},
+	{`^native POST /(api/v1/)?collections/:\w+/import$`, rowUpload},
+	{`^native POST /(api/v1/)?collections/:\w+/(search|search/text|hybrid_search|scroll|count|query|explain)$`, rowRead},
+	{`^native POST /(api/v1/)?collections/:\w+/(rename|ttl|reindex|reencode)$`, rowManage},
+	{`^native POST /(api/v1/)?(vector|search|batch_search|multi_collection_search|intelligent_search|semantic_search|contextual_search)$`, rowRead},
+	{`^native POST /(api/v1/)?(insert|insert_texts|insert_vectors|batch_insert|batch_update|update)$`, rowWrite},
+	{`^native (PUT|PATCH) /(api/v1/)?collections/:\w+/vectors/:\w+(/expiry)?$`, rowWrite},
 	{`^native POST /(api/v1/)?collections/:\w+/vectors/(copy|bulk_update_metadata)$`, rowWrite},
-	{`^native POST /(api/v1/)?(batch_delete|collections/:\w+/vectors/(move|delete_by_filter))$`, rowErase},
+	{`^native POST /(api/v1/)?(delete|batch_delete|collections/:\w+/vectors/(move|delete_by_filter))$`, rowErase},
 	{`^native DELETE /(api/v1/)?collections/:\w+/vectors/:\w+$`, rowErase},
 	{`^native (POST|PUT|PATCH|DELETE) /(api/v1/)?collections(/:\w+)?$`, rowManage},
 	{`^native GET /(api/v1/)?(collections|stats)(/|$)`, rowRead},
@@ -311,6 +314,12 @@ func ghost(p *place) string {
 	})
 }
 
+// nativeBodies are bodies with which the operations of the native API do
+// something.
+var nativeBodies = map[string]string{
+	"POST /collections": `{"name":"stolen","dimension":2,"metric":"dot"}`,
+}
+
 // bodyOf is a body with which a route does something.
 func (w *world) bodyOf(p *place) string {
 	switch name := p.method + " " + p.path; {
@@ -328,6 +337,10 @@ func (w *world) bodyOf(p *place) string {
 		return `{"field_name":"a","field_schema":"keyword"}`
 	case strings.HasSuffix(name, "/aliases"):
 		return `{"actions":[{"create_alias":{"collection_name":"` + canaryName + `","alias_name":"stolen"}}]}`
+	case p.surface == surfaceNative:
+		if body, ok := nativeBodies[p.method+" "+strings.TrimPrefix(p.path, apiPrefix)]; ok {
+			return body
+		}
 	case strings.HasPrefix(p.path, "/collections"):
 		return `{"points":[1],"ids":[1],"payload":{"stolen":1},"keys":["a"],"query":[1,2],"vector":[1,2],"with_payload":true,"with_vector":true,"limit":3,"params":{}}`
 	case strings.HasSuffix(name, "/rotate"):

@@ -65,6 +65,8 @@ type route struct {
 	ofHub    bool // answered by the node that leads the hub, not the tenant's
 
 	logs tenant.OperationType // in the operation log; 0: see operationType
+
+	media string // type of the body; "": JSON
 }
 
 // publicRoutes are the routes that answer without a key, all of them.
@@ -104,7 +106,7 @@ func (s *Server) routes() []route {
 	if s.nodes != nil {
 		all = append(all, s.clusterRoutes()...)
 	}
-	return all
+	return append(all, s.operationRoutes()...)
 }
 
 // mainApp routes the main listener: everything, Qdrant's API below its prefix.

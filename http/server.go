@@ -68,6 +68,8 @@ type Server struct {
 	ports    []*port
 
 	forwards fasthttp.RequestHandler // routes what other nodes send
+
+	operations []*native // the native API's
 }
 
 // port is one listener and the server behind it.
@@ -97,6 +99,7 @@ func New(o Options) *Server {
 	s.base, s.cancel = context.WithCancel(context.Background())
 	s.conns.init()
 	s.inFlight.init()
+	s.operations = s.natives()
 	s.forwards = s.mainApp().Handler()
 	return s
 }
