@@ -27,7 +27,7 @@ var layers = map[string][]string{
 	"actors":      {"collection", "hubsvc", "persistence", "tenant"},
 	"hubsvc":      {"tenant"},
 	"collection":  {"index", "tenant"},
-	"persistence": {"collection"},
+	"persistence": {"collection", "tenant"},
 	"cli":         {"client", "tenant"},
 	"client":      nil,
 	"index":       nil,
