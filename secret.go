@@ -23,6 +23,8 @@ type clusterSecret [32]byte
 const (
 	purposeKeyHash = "waggle key hash 1" // HMAC of access keys
 	purposeCASeal  = "waggle ca seal 1"  // encryption of the certificate authority's key
+
+	purposeEndpointSeal = "waggle endpoint seal 1" // encryption of the keys of tenants' embedding endpoints
 )
 
 // secretPath is where the cluster secret is.

@@ -232,7 +232,9 @@ func tenantOf(group uint64, data []byte) tenant.ID {
 func startHub(ctx context.Context, d *dataDir, s *standing, n *actors.Node, keys *hubsvc.Directory) (*hubsvc.Embedded, *firstKeys, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	hub := hubsvc.NewEmbedded(keys, actors.HubGroup(n.SystemReplica()), hubsvc.EmbeddedOptions{SealKey: d.secret.derive(purposeCASeal)})
+	hub := hubsvc.NewEmbedded(keys, actors.HubGroup(n.SystemReplica()), hubsvc.EmbeddedOptions{
+		SealKey: d.secret.derive(purposeCASeal), EndpointSealKey: d.secret.derive(purposeEndpointSeal),
+	})
 	if s.place == nil {
 		if err := n.SystemReplica().ReadBarrier(ctx, ""); err != nil {
 			return nil, nil, fmt.Errorf("read the hub's state: %w", err)

@@ -96,6 +96,8 @@ func newHubOp(code byte) Op {
 		return new(RecordAuth)
 	case 19:
 		return new(RecordCollections)
+	case 20:
+		return new(SetEndpoint)
 	}
 	return nil
 }

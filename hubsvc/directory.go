@@ -33,6 +33,8 @@ type Directory struct {
 		tenants map[tenant.ID]*tenantEntry
 		keys    map[keySlot]*keyEntry // those that have not been revoked
 		keyIDs  map[tenant.KeyID]*keyEntry
+
+		endpoints map[tenant.ID]EndpointRecord
 	}
 }
 
@@ -74,6 +76,7 @@ func (d *Directory) forget() {
 	d.mu.tenants = map[tenant.ID]*tenantEntry{}
 	d.mu.keys = map[keySlot]*keyEntry{}
 	d.mu.keyIDs = map[tenant.KeyID]*keyEntry{}
+	d.mu.endpoints = map[tenant.ID]EndpointRecord{}
 }
 
 // Load fills the directory from a view of the system group, once, at any time
@@ -158,6 +161,9 @@ func loadChange(r Reader) (Change, error) {
 	if c.Keys, err = list[Key](r, tagKey); err != nil {
 		return Change{}, fmt.Errorf("load keys: %w", err)
 	}
+	if c.Endpoints, err = list[EndpointRecord](r, tagEndpoint); err != nil {
+		return Change{}, fmt.Errorf("load endpoints: %w", err)
+	}
 	ledger, err := ledgerOf(r)
 	if err != nil {
 		return Change{}, fmt.Errorf("load ledger: %w", err)
@@ -230,6 +236,7 @@ func (d *Directory) observe(c Change) error {
 	for _, name := range c.NoPlans {
 		delete(d.mu.plans, name)
 	}
+	d.observeEndpoints(c)
 	d.mu.index = max(d.mu.index, c.Index)
 	if n := len(c.Events); n > 0 {
 		d.mu.event = c.Events[n-1].Version

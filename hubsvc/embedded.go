@@ -31,6 +31,8 @@ type Embedded struct {
 	*Directory
 	group   Group
 	sealing []byte // of the authority's key
+
+	sealingEndpoints []byte // of the keys of endpoints; nil: there are none
 }
 
 // EmbeddedOptions are what an embedded hub is told.
@@ -38,6 +40,9 @@ type EmbeddedOptions struct {
 	// SealKey seals the key of the cluster's certificate authority:
 	// SealKeyBytes, derived from the cluster's secret for this purpose alone.
 	SealKey []byte
+	// EndpointSealKey seals the keys of tenants' embedding endpoints: as
+	// SealKey, for its own purpose. nil: an endpoint may have no key.
+	EndpointSealKey []byte
 }
 
 // NewEmbedded returns the hub over a group whose Machine reports to d.
@@ -45,7 +50,10 @@ func NewEmbedded(d *Directory, group Group, o EmbeddedOptions) *Embedded {
 	if len(o.SealKey) != SealKeyBytes {
 		panic(fmt.Sprintf("BUG: a sealing key of %d bytes", len(o.SealKey)))
 	}
-	return &Embedded{Directory: d, group: group, sealing: slices.Clone(o.SealKey)}
+	if n := len(o.EndpointSealKey); n != 0 && n != SealKeyBytes {
+		panic(fmt.Sprintf("BUG: a sealing key for endpoints of %d bytes", n))
+	}
+	return &Embedded{Directory: d, group: group, sealing: slices.Clone(o.SealKey), sealingEndpoints: slices.Clone(o.EndpointSealKey)}
 }
 
 // BirthOptions are what a cluster is born with.

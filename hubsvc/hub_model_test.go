@@ -54,7 +54,7 @@ func wantSameDirectory(t failer, a, b *Directory) {
 		}
 		return m
 	}
-	if d := diff(keys(a), keys(b)) + cmp.Diff(tenants(a), tenants(b)) + cmp.Diff(plans(a), plans(b)); d != "" {
+	if d := diff(keys(a), keys(b)) + cmp.Diff(tenants(a), tenants(b)) + cmp.Diff(plans(a), plans(b)) + cmp.Diff(a.mu.endpoints, b.mu.endpoints); d != "" {
 		t.Fatalf("the directories differ:\n%s", d)
 	}
 	if a.mu.event != b.mu.event {

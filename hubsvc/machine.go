@@ -152,6 +152,8 @@ func (a *apply) hubOp(op Op) (any, error) {
 		return a.recordAuth(op)
 	case *RecordCollections:
 		return a.recordCollections(op)
+	case *SetEndpoint:
+		return a.setEndpoint(op)
 	}
 	panic(fmt.Sprintf("BUG: hub op %T has no apply", op))
 }

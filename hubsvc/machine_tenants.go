@@ -95,6 +95,9 @@ func (a *apply) deleteTenant(id tenant.ID) (any, error) {
 			return nil, err
 		}
 	}
+	if err := a.dropEndpoint(id); err != nil {
+		return nil, err
+	}
 	t.Status, t.Deleted = Deleting, max(a.now, 1)
 	if err := a.note(Event{Kind: EventTenantDeleted, Tenant: id}, ActionTenantDelete, string(id), ""); err != nil {
 		return nil, err

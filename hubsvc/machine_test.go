@@ -47,6 +47,7 @@ var commands = []struct {
 	{Command{Time: 1016, Op: &RotateKey{ID: "k_1", Grace: 604800_000, Key: otherKey}}, "011100000000000003f883a26964a36b5f31a167d300000000240c8400a16b84a26964a36b5f32a168c4200400000000000000000000000000000000000000000000000000000000000000a27078ac68685f6c6976655f65666768a27473c2"},
 	{Command{Time: 1017, Op: &RecordAuth{Seen: []AuthSeen{{Tenant: "acme", KeyID: "k_1", KeyPrefix: "hh_live_abcd", Address: "10.0.0.9", Reason: "AUTH_KEY_EXPIRED", Count: 3, First: 900, Last: 1000}, {Count: 1, First: 5, Last: 5}}}}, "011200000000000003f981a1739288a2746ea461636d65a16ba36b5f31a170ac68685f6c6976655f61626364a161a831302e302e302e39a172b0415554485f4b45595f45585049524544a163ce00000003a166d30000000000000384a16cd300000000000003e883a163ce00000001a166d30000000000000005a16cd30000000000000005"},
 	{Command{Time: 1018, Op: &RecordCollections{Records: []CollectionRecord{{Tenant: "acme", Collection: 1 << 40, Name: "docs", Created: 1000}, {Tenant: "acme", Collection: 7, Name: "old", Created: 10, Deleted: 20}}}}, "011300000000000003fa81a1729284a2746ea461636d65a163cf0000010000000000a16ea4646f6373a174d300000000000003e885a2746ea461636d65a163cf0000000000000007a16ea36f6c64a174d3000000000000000aa164d30000000000000014"},
+	{Command{Time: 1019, Op: &SetEndpoint{Tenant: "acme", Endpoint: &Endpoint{URL: "https://e.example/v1/embeddings", Model: "m", SealedKey: []byte{1, 2}, Dimension: 384, Batch: 32, TimeoutMs: 5000}}}, "011400000000000003fb82a2746ea461636d65a16586a175bf68747470733a2f2f652e6578616d706c652f76312f656d62656464696e6773a16da16da16bc4020102a164ce00000180a162ce00000020a174ce00001388"},
 }
 
 func TestCommandCodec(t *testing.T) {
@@ -107,6 +108,7 @@ var richCommands = []struct {
 		},
 		Rates: &tenant.Rates{PerMinute: 5, PerHour: -1, PerDay: 7},
 	}}, "0105000000000000000388a2746ea461636d65a2706da9524541445f4f4e4c59a16b84a26964a36b5f31a168c4200102030000000000000000000000000000000000000000000000000000000000a27078ac68685f6c6976655f61626364a27473c3a26b64cc02a16ea3626f74a2736382a16392a6646f63732d2aa178a2697092c4050a01000010c41120010db800000000000000000000000020a2726183a16dd30000000000000005a168d3ffffffffffffffffa164d30000000000000007a165d30000000000000063"},
+	{Command{Time: 6, Op: &SetEndpoint{Tenant: "acme"}}, "0114000000000000000681a2746ea461636d65"},
 	{Command{Time: 4, Op: &RevokeKey{ID: "k_1"}, Actor: Actor{KeyID: "k_2", Service: "gateway", Operator: true, Address: "10.0.0.1", RequestID: "r-1", Nonce: "0123456789abcdef"}}, "0206000000000000000486a16ba36b5f32a173a767617465776179a16fc3a161a831302e302e302e31a172a3722d31a16eb03031323334353637383961626364656681a26964a36b5f31"},
 	{Command{Time: 5, Op: &RevokeKey{ID: "k_1"}, Actor: Actor{KeyID: "k_2"}}, "0206000000000000000581a16ba36b5f3281a26964a36b5f31"},
 }
@@ -178,6 +180,7 @@ func FuzzDecodeRecord(f *testing.F) {
 	f.Add(encodeRecord(Event{Version: 1, Kind: EventKeyCreated}))
 	f.Add(encodeRecord(CollectionRecord{Tenant: "a", Collection: 1}))
 	f.Add(encodeRecord(ledger{Time: 1}))
+	f.Add(encodeRecord(EndpointRecord{Tenant: "a", Endpoint: Endpoint{URL: "https://x", SealedKey: []byte{1}}}))
 	f.Add(encodeRecord(Key{ID: "k", Scope: &tenant.Scope{Collections: []string{"*"}, AllowedIPs: []netip.Prefix{netip.MustParsePrefix("::/0")}}}))
 	f.Fuzz(func(_ *testing.T, data []byte) {
 		_, _ = decodeRecord[AuditEntry](data)
@@ -188,6 +191,7 @@ func FuzzDecodeRecord(f *testing.F) {
 		_, _ = decodeRecord[collectionCount](data)
 		_, _ = decodeRecord[erasureRecord](data)
 		_, _ = decodeRecord[ledger](data)
+		_, _ = decodeRecord[EndpointRecord](data)
 		_, _ = decodeRecord[Tenant](data)
 		_, _ = decodeRecord[Key](data)
 		_, _ = decodeRecord[Cluster](data)
@@ -238,6 +242,10 @@ func TestMachineRefusesWithoutATrace(t *testing.T) {
 		{&CreateKey{Tenant: "acme", Permission: tenant.Admin, Key: someKey}, CodeAlreadyExists},
 		{&CreateKey{Tenant: "acme", Permission: tenant.Admin, Key: same}, CodeAlreadyExists},
 		{&RevokeKey{ID: "absent"}, CodeNotFound},
+		{&SetEndpoint{Tenant: "absent", Endpoint: &Endpoint{URL: "https://x", Dimension: 1}}, CodeNotFound},
+		{&SetEndpoint{Tenant: "acme", Endpoint: &Endpoint{URL: "https://x"}}, CodeInvalidRequest},
+		{&SetEndpoint{Tenant: "acme", Endpoint: &Endpoint{Dimension: 1}}, CodeInvalidRequest},
+		{&SetEndpoint{Tenant: "acme"}, CodeNotFound},
 	} {
 		wantCode(t, apply(tc.op), tc.code)
 		if diff := cmp.Diff(before, g.tx.state); diff != "" {
@@ -278,6 +286,13 @@ func TestMachineIsDeterministic(t *testing.T) {
 				return &CreateKey{Tenant: id.Draw(rt, "id"), Permission: tenant.Admin, Key: newKey.Draw(rt, "key")}
 			}),
 			rapid.Custom(func(rt *rapid.T) Op { return &RevokeKey{ID: rapid.SampledFrom(keys).Draw(rt, "id")} }),
+			rapid.Custom(func(rt *rapid.T) Op {
+				op := &SetEndpoint{Tenant: id.Draw(rt, "id")}
+				if rapid.Bool().Draw(rt, "put") {
+					op.Endpoint = &Endpoint{URL: "https://x", Dimension: 3}
+				}
+				return op
+			}),
 		)
 		log := [][]byte{EncodeCommand(commands[0].cmd)}
 		for i, o := range rapid.SliceOfN(op, 0, 40).Draw(rt, "ops") {
@@ -336,6 +351,7 @@ func TestMachineKnowsNothingElse(t *testing.T) {
 		"machine.go", "machine_records.go", "machine_members.go", "machine_placement.go", "state.go", "state_cluster.go",
 		"command.go", "command_cluster.go", "validate.go", "validate_cluster.go", "records.go", "records_cluster.go",
 		"machine_tenants.go", "machine_keys.go", "machine_tables.go", "state_hub.go", "command_hub.go", "validate_hub.go", "records_hub.go",
+		"machine_endpoint.go",
 	} {
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
 		if err != nil {

@@ -112,6 +112,9 @@ type Change struct {
 	NoPlans []string    // plans that are gone
 	Events  []Event
 
+	Endpoints   []EndpointRecord
+	NoEndpoints []tenant.ID // whose record is gone; taken first
+
 	ClusterName string // "" when it was not touched
 	Authority   *Authority
 	Members     []Member

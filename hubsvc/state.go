@@ -62,6 +62,7 @@ type (
 //	0x16 tenant id                                 erasureRecord
 //	0x17 index (8)                                 -> tenant id, of erasureRecords
 //	0x18 tenant id                                 -> 0x01; purged, and rows left under 0x13 to 0x15
+//	0x19 tenant id                                 EndpointRecord
 const (
 	tagCluster byte = iota + 1
 	tagPlan
@@ -87,6 +88,7 @@ const (
 	tagErasure
 	tagErasureOrder
 	tagSweep
+	tagEndpoint
 
 	recordVersion = 1
 )
