@@ -98,6 +98,8 @@ func newHubOp(code byte) Op {
 		return new(RecordCollections)
 	case 20:
 		return new(SetEndpoint)
+	case 21:
+		return new(TakeUsage)
 	}
 	return nil
 }

@@ -161,7 +161,7 @@ func TestTenantLife(t *testing.T) {
 	_, err = hub.ListKeys(ctx, a.ID)
 	wantCode(t, err, CodeNotFound)
 	for key := range g.tx.state {
-		if strings.Contains(key, string(a.ID)) && !slices.Contains([]byte{tagAuditOf, tagAuditPool, tagErasure}, key[0]) {
+		if strings.Contains(key, string(a.ID)) && !slices.Contains([]byte{tagAuditOf, tagAuditPool, tagErasure, tagUsageTenant}, key[0]) {
 			t.Errorf("a purged tenant left %q", key)
 		}
 	}

@@ -154,6 +154,8 @@ func (a *apply) hubOp(op Op) (any, error) {
 		return a.recordCollections(op)
 	case *SetEndpoint:
 		return a.setEndpoint(op)
+	case *TakeUsage:
+		return a.takeUsage(op)
 	}
 	panic(fmt.Sprintf("BUG: hub op %T has no apply", op))
 }

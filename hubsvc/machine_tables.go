@@ -265,11 +265,11 @@ func (a *apply) collectionDeleted(r CollectionRecord) error {
 	return a.tx.Put(Bucket, countKey, encodeRecord(count))
 }
 
-// sweepCollections forgets up to n rows of a purged tenant's collections, and
+// sweepCollections forgets up to n rows of a purged tenant's collections and their usage, and
 // marks it for later entries when there may be more.
 func (a *apply) sweepCollections(t tenant.ID, n int) error {
 	left := n
-	for _, tag := range [...]byte{tagCollection, tagCollectionGone} {
+	for _, tag := range [...]byte{tagCollection, tagCollectionGone, tagUsageCollection, tagUsageGone, tagUsageDay} {
 		keys, err := firstKeys(a.tx, collectionPrefix(tag, t), left)
 		if err != nil {
 			return err

@@ -27,6 +27,9 @@ func (a *apply) createTenant(op *CreateTenant) (any, error) {
 			return nil, errorf(CodeInvalidRequest, "there is no partition %d; there are %d", t.Partition, a.cluster.Partitions)
 		}
 	}
+	if err := a.tx.Delete(Bucket, recordKey(tagUsageTenant, op.ID)); err != nil { // of an earlier one of this id
+		return nil, err
+	}
 	a.ledger.Tenants++
 	if err := a.audit(t.ID, ActionTenantCreate, string(t.ID), "plan "+t.Plan); err != nil {
 		return nil, err
@@ -128,6 +131,9 @@ func (a *apply) tenantPurged(op *TenantPurged) (any, error) {
 	if err := a.keepCertificate(op); err != nil {
 		return nil, err
 	}
+	if err := a.closeUsage(op.ID, len(op.Document) > 0); err != nil {
+		return nil, err
+	}
 	if err := a.audit(op.ID, ActionTenantPurged, string(op.ID), ""); err != nil {
 		return nil, err
 	}
@@ -160,6 +166,9 @@ func (a *apply) keepCertificate(op *TenantPurged) error {
 				return err
 			}
 			if err := a.dropCertificate(tenant.ID(id), index64(order[1:])); err != nil {
+				return err
+			}
+			if err := a.tx.Delete(Bucket, recordKey(tagUsageTenant, tenant.ID(id))); err != nil {
 				return err
 			}
 		}

@@ -148,4 +148,5 @@ type ledger struct {
 	EventFirst   uint64 `msgpack:"ef"` // version of the oldest one kept
 	Certificates uint64 `msgpack:"ce"`
 	Sweeps       uint64 `msgpack:"sw"` // purged tenants that still have rows
+	UsageSources uint64 `msgpack:"us,omitempty"`
 }

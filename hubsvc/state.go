@@ -61,8 +61,14 @@ type (
 //	0x15 tenant id                                 collectionCount
 //	0x16 tenant id                                 erasureRecord
 //	0x17 index (8)                                 -> tenant id, of erasureRecords
-//	0x18 tenant id                                 -> 0x01; purged, and rows left under 0x13 to 0x15
+//	0x18 tenant id                                 -> 0x01; purged, and rows left under 0x13 to 0x15, 0x1b to 0x1d
 //	0x19 tenant id                                 EndpointRecord
+//	0x1a tenant id                                        usageRow
+//	0x1b tenant id 0x00 collection (8) reporter           usageRow
+//	0x1c tenant id 0x00 index (8) collection (8) reporter -> 0x01; of the deleted ones
+//	0x1d tenant id 0x00 days since 1970 (4)               usageRow
+//	0x1e reporter 0x00 source                             usageSource
+//	0x1f reporter 0x00 source 0x00 sequence (8)           -> 16 bytes of the report's SHA-256
 const (
 	tagCluster byte = iota + 1
 	tagPlan
@@ -89,6 +95,12 @@ const (
 	tagErasureOrder
 	tagSweep
 	tagEndpoint
+	tagUsageTenant
+	tagUsageCollection
+	tagUsageGone
+	tagUsageDay
+	tagUsageSource
+	tagUsageSeen
 
 	recordVersion = 1
 )

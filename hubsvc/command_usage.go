@@ -1,0 +1,84 @@
+package hubsvc
+
+import (
+	"strings"
+
+	"github.com/hivehub/waggle/tenant"
+)
+
+// The limits of the usage ledger.
+const (
+	UsageReportsMax = 100  // in one command
+	UsageEntriesMax = 1000 // in one command
+	UsageDays       = 400  // that are kept of a tenant
+
+	reporterBytesMax    = 160
+	usageIDBytesMax     = 64
+	usageSourcesMax     = 100_000 // of all reporters
+	usageSeenMax        = 128     // reports of one source whose content is remembered
+	usageCollectionsMax = 100_000 // rows of one tenant; past that its totals alone
+	usageGoneMax        = 1_000   // of these, of collections that were deleted
+)
+
+// TakeUsage counts reports, each once: a report is known by its reporter,
+// source and sequence number. One that was counted before is passed over when
+// it is the same, and refused when it is not; so is one that leaves others out.
+// The answer is a UsageTaken.
+type TakeUsage struct {
+	Reporter string               `msgpack:"rp"`
+	Reports  []tenant.UsageReport `msgpack:"r"`
+}
+
+// UsageTaken is the answer to TakeUsage.
+type UsageTaken struct {
+	Counted  int // reports
+	Repeated int // reports that had been counted before
+	Ignored  int // entries of tenants that are not known
+}
+
+func (*TakeUsage) code() byte { return 21 }
+
+func (op *TakeUsage) validate() error {
+	if err := validateShort("the reporter", op.Reporter, reporterBytesMax); err != nil {
+		return err
+	}
+	if op.Reporter == "" || len(op.Reports) == 0 || len(op.Reports) > UsageReportsMax {
+		return errorf(CodeInvalidRequest, "%d reports of usage; must be 1 to %d, of a reporter", len(op.Reports), UsageReportsMax)
+	}
+	entries := 0
+	for i := range op.Reports {
+		if err := validateReport(&op.Reports[i]); err != nil {
+			return err
+		}
+		entries += len(op.Reports[i].Entries)
+	}
+	if entries > UsageEntriesMax {
+		return errorf(CodeInvalidRequest, "%d entries of usage in one request; the most is %d", entries, UsageEntriesMax)
+	}
+	return nil
+}
+
+func validateReport(r *tenant.UsageReport) error {
+	if err := validateShort("report_id", r.ReportID, usageIDBytesMax); err != nil {
+		return err
+	}
+	if err := validateShort("source", r.Source, usageIDBytesMax); err != nil {
+		return err
+	}
+	kind, name, _ := strings.Cut(r.Source, ":")
+	if r.ReportID == "" || r.Sequence == 0 || name == "" || kind != "p" && kind != "n" {
+		return errorf(CodeInvalidRequest, "a report of usage needs a report_id, a sequence from 1 on, and a source of the form p:PARTITION or n:NODE")
+	}
+	if r.Start < 0 || r.End < r.Start || r.End > timeMaxMs {
+		return errorf(CodeInvalidRequest, "report %d of %s is of no period", r.Sequence, r.Source)
+	}
+	for i := range r.Entries {
+		if err := validateTenantID(r.Entries[i].Tenant); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// timeMaxMs is the end of the year 9999.
+const timeMaxMs = 253_402_300_799_999
