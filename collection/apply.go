@@ -32,7 +32,8 @@ type applier struct {
 	events []Event
 	rows   slab
 	passed []PointID // selected by a filter, and changed since: see moved
-	worked int       // bytes that changes of points read and wrote: see work
+	texts  []TextChange
+	worked int // bytes that changes of points read and wrote: see work
 }
 
 // run decides the entry. The order is part of the contract: a repeated request
@@ -171,6 +172,8 @@ func (a *applier) changePoints(op Op) (Answer, error) {
 		return a.deletePayload(op)
 	case ClearPayload:
 		return a.clearPayload(op)
+	case ChangeTexts:
+		return a.changeTexts(op)
 	}
 	return Answer{}, Errorf(Internal, "operation %T cannot be applied", op)
 }

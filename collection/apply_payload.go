@@ -41,6 +41,14 @@ func (a *applier) clearPayload(op ClearPayload) (Answer, error) {
 	return a.rewrite(op.IDs, 0, func(Record) ([]byte, error) { return nil, nil })
 }
 
+// changeTexts changes payloads and the texts that they are.
+func (a *applier) changeTexts(op ChangeTexts) (Answer, error) {
+	a.texts = op.Texts
+	answer, err := a.changePoints(op.Op)
+	a.texts = nil
+	return answer, err
+}
+
 // encodePayload encodes an edited payload as it stands in a record: as nothing
 // when it is empty.
 func encodePayload(p Payload, err error) ([]byte, error) {
@@ -77,11 +85,17 @@ func (a *applier) rewrite(ids []PointID, paths int, edit func(Record) ([]byte, e
 		if int(old.payload)+len(payload) > maxRecordBytes {
 			return Answer{}, tooLarge("point %s would grow too large", id)
 		}
-		if err := a.work(len(payload)); err != nil {
+		affected++
+		now := old.withPayload(payload)
+		if a.texts != nil {
+			if now, err = now.withTexts(a.texts); err != nil {
+				return Answer{}, err
+			}
+		}
+		if err := a.work(len(now.raw) - int(old.payload)); err != nil {
 			return Answer{}, err
 		}
-		affected++
-		if err := a.put(&t, old.withPayload(payload), t.version(i)); err != nil {
+		if err := a.put(&t, now, t.version(i)); err != nil {
 			return Answer{}, err
 		}
 	}

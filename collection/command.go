@@ -53,6 +53,7 @@ const (
 	opBatch
 	opCutUsage
 	opUsageDone
+	opChangeTexts
 )
 
 // CreateCollection makes a collection. Config is valid and its CreatedAt is
@@ -160,6 +161,14 @@ type CutUsage struct{}
 // them. What was removed before is no matter.
 type UsageDone struct{ Upto uint64 }
 
+// ChangeTexts is a change of payloads, Op, that changes the points' texts, too:
+// Texts, in the order of their numbers. Op is a SetPayload, an OverwritePayload,
+// a DeletePayload or a ClearPayload.
+type ChangeTexts struct {
+	Op    Op
+	Texts []TextChange
+}
+
 func (CreateCollection) kind() opKind   { return opCreateCollection }
 func (DeleteCollection) kind() opKind   { return opDeleteCollection }
 func (Upsert) kind() opKind             { return opUpsert }
@@ -181,3 +190,4 @@ func (DeletePayloadIndex) kind() opKind { return opDeletePayloadIndex }
 func (Batch) kind() opKind              { return opBatch }
 func (CutUsage) kind() opKind           { return opCutUsage }
 func (UsageDone) kind() opKind          { return opUsageDone }
+func (ChangeTexts) kind() opKind        { return opChangeTexts }

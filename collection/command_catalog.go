@@ -15,6 +15,8 @@ import "encoding/binary"
 //	Batch               number (4), for each operation: kind (1), itself as bytes
 //	CutUsage            nothing
 //	UsageDone           Upto (8)
+//	ChangeTexts         number (2), for each text: number (2), part as bytes; kind
+//	                    of the change (1), itself
 func appendLaterOp(dst []byte, op Op) ([]byte, error) {
 	switch op := op.(type) {
 	case UpdateVectors:
@@ -50,6 +52,8 @@ func appendLaterOp(dst []byte, op Op) ([]byte, error) {
 		return dst, nil
 	case UsageDone:
 		return binary.LittleEndian.AppendUint64(dst, op.Upto), nil
+	case ChangeTexts:
+		return appendChangeTexts(dst, op)
 	}
 	return nil, Errorf(Internal, "operation %T has no encoding", op)
 }
@@ -95,7 +99,7 @@ func appendBatch(dst []byte, b Batch) ([]byte, error) {
 func inBatch(kind opKind) bool {
 	switch kind {
 	case opUpsert, opDeletePoints, opSetPayload, opOverwritePayload, opDeletePayload, opClearPayload,
-		opUpdateVectors, opDeleteVectors:
+		opUpdateVectors, opDeleteVectors, opChangeTexts:
 		return true
 	}
 	return false
@@ -133,8 +137,50 @@ func decodeLaterOp(d *decoder, kind opKind) (Op, error) {
 		return CutUsage{}, nil
 	case opUsageDone:
 		return UsageDone{Upto: d.u64()}, nil
+	case opChangeTexts:
+		return decodeChangeTexts(d)
 	}
 	return nil, Errorf(DataLoss, "command: unknown operation %d", kind)
+}
+
+func appendChangeTexts(dst []byte, op ChangeTexts) ([]byte, error) {
+	if op.Op == nil || !ofPayloads(op.Op.kind()) {
+		return nil, Errorf(Internal, "operation %T with texts", op.Op)
+	}
+	dst = binary.LittleEndian.AppendUint16(dst, uint16(len(op.Texts)))
+	for _, c := range op.Texts {
+		dst = appendBytes(binary.LittleEndian.AppendUint16(dst, c.Number), c.Part)
+	}
+	return appendOp(append(dst, byte(op.Op.kind())), op.Op)
+}
+
+// ofPayloads reports whether an operation of that kind may change texts, too.
+func ofPayloads(kind opKind) bool {
+	switch kind {
+	case opSetPayload, opOverwritePayload, opDeletePayload, opClearPayload:
+		return true
+	}
+	return false
+}
+
+func decodeChangeTexts(d *decoder) (Op, error) {
+	n := d.u16()
+	if n > VectorsMax {
+		return nil, Errorf(DataLoss, "command with %d texts", n)
+	}
+	op := ChangeTexts{Texts: make([]TextChange, n)}
+	for i := range op.Texts {
+		c := TextChange{Number: uint16(d.u16()), Part: d.take(d.u32())}
+		d.bad = d.bad || !c.wellFormed() || i > 0 && c.Number <= op.Texts[i-1].Number
+		op.Texts[i] = c
+	}
+	kind := opKind(d.u8())
+	if d.bad || !ofPayloads(kind) {
+		return nil, Errorf(DataLoss, "command: malformed texts, or with operation %d", kind)
+	}
+	var err error
+	op.Op, err = decodeOp(d, kind)
+	return op, err
 }
 
 func decodeRefs(d *decoder) []VectorRef {

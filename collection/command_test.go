@@ -188,6 +188,8 @@ func FuzzDecodeConfig(f *testing.F) {
 	f.Add(append(raw, 0x80)) // settings that are there and empty
 	raw, _ = appendConfig(nil, namedConfig())
 	f.Add(raw)
+	raw, _ = appendConfig(nil, textConfig())
+	f.Add(raw)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c, err := decodeConfig(b)
 		if err != nil {

@@ -79,10 +79,11 @@ type SparseParams struct {
 
 // Config is what a collection was created with.
 type Config struct {
-	// Vectors and Sparse are the vectors that a point may have, at most
+	// Vectors, Sparse and Text are the vectors that a point may have, at most
 	// VectorsMax with names of their own. Records know a vector by its place here.
 	Vectors []VectorParams
 	Sparse  []SparseParams
+	Text    []TextParams
 	// CreatedAt is the log's time of creation in Unix milliseconds; apply sets it.
 	CreatedAt int64
 	// Extra is what else the caller set (hnsw_config, ...), kept as given so
@@ -117,7 +118,7 @@ func ParseDistance(s string) (Distance, error) {
 // Validate returns every fault of c in one error.
 func (c Config) Validate(l Limits) error {
 	var faults []string
-	if n := len(c.Vectors) + len(c.Sparse); n > VectorsMax {
+	if n := len(c.Vectors) + len(c.Sparse) + len(c.Text); n > VectorsMax {
 		faults = append(faults, fmt.Sprintf("vectors: %d vectors, must be at most %d", n, VectorsMax))
 	}
 	names := map[string]bool{}
@@ -127,6 +128,10 @@ func (c Config) Validate(l Limits) error {
 	}
 	for _, v := range c.Sparse {
 		faults = checkVectorName(faults, names, v.Name)
+	}
+	for i := range c.Text {
+		faults = checkVectorName(faults, names, c.Text[i].Name)
+		faults = c.Text[i].check(faults)
 	}
 	if size, err := c.extraBytes(); err != nil {
 		faults = append(faults, "collection settings: nested too deep, or not JSON")

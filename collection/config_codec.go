@@ -1,12 +1,15 @@
 package collection
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math"
+)
 
 // A configuration as it is logged and stored, little endian. "Settings" are 4
 // bytes of length and as many bytes, see AppendPayload; no bytes: none.
 //
 //	size  field
-//	1     version of the format, 2
+//	1     version of the format, 3
 //	8     CreatedAt
 //	2     number of vectors; for each
 //	1       distance
@@ -18,14 +21,23 @@ import "encoding/binary"
 //	1       1: with IDF, else 0
 //	4, n    length of the name, name
 //	4, n    settings
+//	2     number of texts; for each
+//	4, n    length of the name, name
+//	4, n    length of the field, field
+//	8, 8    K1 and B, float64
+//	2, 2    RunesMin and RunesMax
+//	2       number of stop words; for each
+//	4, n      length of the word, word
 //	rest  Extra (see AppendPayload); empty: none
 //
+// A configuration without texts has version 2, where nothing is said of them.
 // A configuration without sparse vectors and without settings of vectors has
 // version 1, where a vector ends with its name and nothing is said of sparse
 // ones. There "vector" in Extra once held the settings of the vector.
 const (
 	configVersion  = 1
 	configVersion2 = 2
+	configVersion3 = 3
 )
 
 // distanceNumbers are the distances as stored: a distance's number is its
@@ -43,6 +55,9 @@ func (d Distance) number() (byte, bool) {
 
 // version is that of the format that c needs.
 func (c Config) version() byte {
+	if len(c.Text) > 0 {
+		return configVersion3
+	}
 	_, settings := c.Extra[oldSettings]
 	if len(c.Sparse) > 0 || len(c.Vectors) == 0 || settings {
 		return configVersion2
@@ -81,10 +96,46 @@ func appendConfig(dst []byte, c Config) ([]byte, error) {
 			return nil, err
 		}
 	}
+	if version == configVersion3 {
+		dst = appendTextParams(dst, c.Text)
+	}
 	if len(c.Extra) == 0 {
 		return dst, nil
 	}
 	return AppendPayload(dst, c.Extra)
+}
+
+func appendTextParams(dst []byte, list []TextParams) []byte {
+	dst = binary.LittleEndian.AppendUint16(dst, uint16(len(list)))
+	for _, v := range list {
+		dst = appendBytes(appendBytes(dst, v.Name), v.Field)
+		dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(v.K1))
+		dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(v.B))
+		dst = binary.LittleEndian.AppendUint16(dst, uint16(v.RunesMin))
+		dst = binary.LittleEndian.AppendUint16(dst, uint16(v.RunesMax))
+		dst = binary.LittleEndian.AppendUint16(dst, uint16(len(v.StopWords)))
+		for _, word := range v.StopWords {
+			dst = appendBytes(dst, word)
+		}
+	}
+	return dst
+}
+
+func (d *decoder) textParams() []TextParams {
+	var list []TextParams
+	for n := d.u16(); n > 0 && !d.bad; n-- {
+		v := TextParams{
+			Name: string(d.take(d.u32())), Field: string(d.take(d.u32())),
+			K1: math.Float64frombits(d.u64()), B: math.Float64frombits(d.u64()),
+			RunesMin: d.u16(), RunesMax: d.u16(),
+		}
+		for words := d.u16(); words > 0 && !d.bad; words-- {
+			v.StopWords = append(v.StopWords, string(d.take(d.u32())))
+		}
+		d.bad = d.bad || v.badScoring()
+		list = append(list, v)
+	}
+	return list
 }
 
 func appendSparseParams(dst []byte, list []SparseParams) ([]byte, error) {
@@ -141,7 +192,7 @@ func (d *decoder) choice() *bool {
 func decodeConfig(b []byte) (Config, error) {
 	d := decoder{b: b}
 	version := d.u8()
-	if version != configVersion && version != configVersion2 {
+	if version < configVersion || version > configVersion3 {
 		return Config{}, Errorf(DataLoss, "configuration: unknown version or cut short")
 	}
 	c := Config{CreatedAt: int64(d.u64())}
@@ -163,6 +214,9 @@ func decodeConfig(b []byte) (Config, error) {
 			d.bad = d.bad || flags > 1
 			c.Sparse = append(c.Sparse, v)
 		}
+	}
+	if version == configVersion3 {
+		c.Text = d.textParams()
 	}
 	extra := d.rest()
 	if d.bad || version == configVersion && len(c.Vectors) == 0 {
@@ -235,6 +289,9 @@ func (c Config) extraBytes() (int, error) {
 			raw, err = encodePayload(c.Sparse[i].Extra, nil)
 			size += len(raw)
 		}
+	}
+	for i := range c.Text {
+		size += c.Text[i].bytes()
 	}
 	return size, err
 }

@@ -1,5 +1,7 @@
 package collection
 
+import "slices"
+
 // Finalize turns a write into the operation that goes into the log, with
 // everything decided that apply must not decide: dimensions are checked,
 // vectors normalised, points encoded. Selections are by ids: whoever calls has
@@ -18,13 +20,13 @@ func Finalize(info Info, w Write, l Limits) (Op, error) {
 	case w.Delete != nil:
 		return DeletePoints{IDs: w.Delete.IDs}, checkIDs(*w.Delete, l)
 	case w.ClearPayload != nil:
-		return ClearPayload{IDs: w.ClearPayload.IDs}, checkIDs(*w.ClearPayload, l)
+		return finalizeClearPayload(&info.Config, *w.ClearPayload, l)
 	case w.SetPayload != nil:
-		return finalizeSetPayload(*w.SetPayload, l)
+		return finalizeSetPayload(&info.Config, *w.SetPayload, l)
 	case w.OverwritePayload != nil:
-		return finalizeOverwrite(*w.OverwritePayload, l)
+		return finalizeOverwrite(&info.Config, *w.OverwritePayload, l)
 	case w.DeletePayload != nil:
-		return finalizeDeletePayload(*w.DeletePayload, l)
+		return finalizeDeletePayload(&info.Config, *w.DeletePayload, l)
 	}
 	return nil, Errorf(Internal, "a write without an operation")
 }
@@ -42,6 +44,7 @@ func finalRecords(c *Config, points []Point, l Limits) ([]Record, error) {
 	for i := range points {
 		size += recordHeader + 16 + 4*len(points[i].Vector) + sizeOfNamed(points[i].Vectors)
 	}
+	reader := textReader{config: c}
 	raw := make([]byte, 0, min(size, l.BodyBytes+maxRecordBytes))
 	records := make([]Record, len(points))
 	for i := range points {
@@ -50,7 +53,7 @@ func finalRecords(c *Config, points []Point, l Limits) ([]Record, error) {
 		}
 		start := len(raw)
 		var err error
-		if raw, err = finalRecord(raw, c, &points[i]); err != nil {
+		if raw, err = finalRecord(raw, &reader, &points[i]); err != nil {
 			return nil, err
 		}
 		if len(raw) > l.BodyBytes {
@@ -63,39 +66,70 @@ func finalRecords(c *Config, points []Point, l Limits) ([]Record, error) {
 	return records, nil
 }
 
-func finalizeSetPayload(w PayloadChange, l Limits) (Op, error) {
+func finalizeSetPayload(c *Config, w PayloadChange, l Limits) (Op, error) {
 	if err := checkIDs(w.Selection, l); err != nil {
 		return nil, err
 	}
+	touched := func(field string) bool {
+		_, is := w.Payload[field]
+		return is
+	}
+	into := w.Payload
 	if w.Path != "" {
-		if _, err := ParsePath(w.Path); err != nil {
+		path, err := ParsePath(w.Path)
+		if err != nil {
 			return nil, err
+		}
+		into = nil // an object is put there, and no text
+		touched = func(field string) bool {
+			is, _ := rootOf(path, field)
+			return is
 		}
 	}
 	raw, err := AppendPayload(nil, w.Payload)
-	return SetPayload{IDs: w.IDs, Payload: raw, Path: w.Path}, err
+	if err != nil {
+		return nil, err
+	}
+	return withTextChanges(c, SetPayload{IDs: w.IDs, Payload: raw, Path: w.Path}, into, touched)
 }
 
 // finalizeOverwrite leaves the path aside, as Qdrant does: the payload that is
 // replaced is the whole one.
-func finalizeOverwrite(w PayloadChange, l Limits) (Op, error) {
+func finalizeOverwrite(c *Config, w PayloadChange, l Limits) (Op, error) {
 	if err := checkIDs(w.Selection, l); err != nil {
 		return nil, err
 	}
 	raw, err := encodePayload(w.Payload, nil)
-	return OverwritePayload{IDs: w.IDs, Payload: raw}, err
+	if err != nil {
+		return nil, err
+	}
+	return withTextChanges(c, OverwritePayload{IDs: w.IDs, Payload: raw}, w.Payload, all)
 }
 
-func finalizeDeletePayload(w KeysChange, l Limits) (Op, error) {
+func finalizeDeletePayload(c *Config, w KeysChange, l Limits) (Op, error) {
 	if err := checkIDs(w.Selection, l); err != nil {
 		return nil, err
 	}
-	for _, key := range w.Keys {
-		if _, err := ParsePath(key); err != nil {
+	paths := make([]Path, len(w.Keys))
+	for i, key := range w.Keys {
+		var err error
+		if paths[i], err = ParsePath(key); err != nil {
 			return nil, err
 		}
 	}
-	return DeletePayload{IDs: w.IDs, Keys: w.Keys}, nil
+	return withTextChanges(c, DeletePayload{IDs: w.IDs, Keys: w.Keys}, nil, func(field string) bool {
+		return slices.ContainsFunc(paths, func(p Path) bool {
+			is, further := rootOf(p, field)
+			return is && !further // in a text there is nothing to remove
+		})
+	})
+}
+
+func finalizeClearPayload(c *Config, s Selection, l Limits) (Op, error) {
+	if err := checkIDs(s, l); err != nil {
+		return nil, err
+	}
+	return withTextChanges(c, ClearPayload{IDs: s.IDs}, nil, all)
 }
 
 func checkIDs(s Selection, l Limits) error {

@@ -26,11 +26,16 @@ func sizeOfNamed(vectors []NamedVector) int {
 	return size
 }
 
-// finalRecord appends the record of a point with its vectors prepared. Most
-// points have one vector, which is the first of the collection.
-func finalRecord(dst []byte, c *Config, p *Point) ([]byte, error) {
-	if p.Vectors != nil || p.Vector != nil && (len(c.Vectors) == 0 || c.Vectors[0].Name != "") {
+// finalRecord appends the record of a point with its vectors prepared, and the
+// texts of its payload. Most points have one vector, which is the first of the
+// collection.
+func finalRecord(dst []byte, r *textReader, p *Point) ([]byte, error) {
+	c := r.config
+	if p.Vectors != nil || len(c.Text) > 0 || p.Vector != nil && (len(c.Vectors) == 0 || c.Vectors[0].Name != "") {
 		values, err := c.valuesOf(p)
+		if err == nil {
+			values, err = r.texts(values, p.Payload)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -101,12 +106,15 @@ func (c Config) Prepare(using string, in Input) (Input, VectorRef, error) {
 
 // missingVector is the error for a search that names a vector that is not there.
 func (c Config) missingVector(name string) *Error {
-	names := make([]string, 0, len(c.Vectors)+len(c.Sparse))
+	names := make([]string, 0, len(c.Vectors)+len(c.Sparse)+len(c.Text))
 	for i := range c.Vectors {
 		names = append(names, c.Vectors[i].Name)
 	}
 	for i := range c.Sparse {
 		names = append(names, c.Sparse[i].Name)
+	}
+	for i := range c.Text {
+		names = append(names, c.Text[i].Name)
 	}
 	switch {
 	case len(names) == 0:
@@ -121,14 +129,17 @@ func (c Config) missingVector(name string) *Error {
 
 // Distance returns how vectors of a ref of c are compared.
 func (c Config) Distance(ref VectorRef) Distance {
-	if ref.Kind == SparseKind {
-		return Dot
+	if ref.Kind != DenseKind {
+		return Dot // the score is a sum of products, or BM25's
 	}
 	return c.Vectors[ref.Number].Distance
 }
 
 // prepared returns a vector as it is stored and searched. most bounds a sparse one.
 func (c *Config) prepared(ref VectorRef, in Input, most int) (Input, error) {
+	if in.Text != nil || in.Terms != nil || ref.Kind == TextKind {
+		return c.preparedText(ref, in)
+	}
 	if (in.Sparse != nil) != (ref.Kind == SparseKind) {
 		return in, Errorf(InvalidArgument, "Conversion between sparse and regular vectors failed")
 	}
@@ -246,6 +257,9 @@ func finalizeDeleteVectors(c *Config, w VectorsChange, l Limits) (Op, error) {
 		if !ok {
 			return nil, noVector(name)
 		}
+		if ref.Kind == TextKind {
+			return nil, invalid("vector: %q is made of the payload's member %q: remove that", clip(name), clip(c.Text[ref.Number].Field))
+		}
 		if !slices.Contains(op.Vectors, ref) {
 			op.Vectors = append(op.Vectors, ref)
 		}
@@ -311,6 +325,12 @@ func sizeOfOp(op Op) (points, bytes int) {
 		return len(op.IDs), bytes
 	case ClearPayload:
 		return len(op.IDs), 0
+	case ChangeTexts:
+		points, bytes = sizeOfOp(op.Op)
+		for _, c := range op.Texts {
+			bytes += len(c.Part)
+		}
+		return points, bytes
 	}
 	return 0, 0
 }

@@ -30,14 +30,16 @@ type Query struct {
 type Input struct {
 	Dense  []float32
 	Sparse *SparseVector
-	ID     *PointID // the stored point whose vector it is; left out of the answer
+	ID     *PointID   // the stored point whose vector it is; left out of the answer
+	Text   *string    // words
+	Terms  *TextTerms // prepared words
 }
 
 // Fusion makes one list of hits of those of each prefetch.
 type Fusion struct {
 	Kind    FusionKind
 	K       int       // of FusionRRF, at least 1
-	Weights []float64 // of FusionRRF: nil, or one for each prefetch
+	Weights []float64 // nil, or one for each prefetch; FusionDBSF has none
 }
 
 // FusionKind is how lists of hits are fused.
@@ -45,8 +47,10 @@ type FusionKind uint8
 
 // The kinds of fusion, see package index/fusion.
 const (
-	FusionRRF  FusionKind = iota + 1 // by ranks
-	FusionDBSF                       // by scores, after making them alike
+	FusionRRF      FusionKind = iota + 1 // by ranks
+	FusionDBSF                           // by scores, after making them alike
+	FusionWeighted                       // by scores as they are, times their weights
+	FusionAlpha                          // by scores between 0 and 1 of their list's least and best, times their weights
 )
 
 // MMR asks for hits that are near and unlike each other (maximal marginal

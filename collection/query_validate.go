@@ -112,10 +112,10 @@ func (f *Fusion) check(at string, prefetches int) error {
 	if prefetches == 0 {
 		return badRequest("cannot apply Fusion without prefetches")
 	}
-	if f.Kind != FusionRRF {
+	if f.Kind == FusionDBSF {
 		return nil
 	}
-	if f.K < 1 || f.K > math.MaxInt32 {
+	if f.Kind == FusionRRF && (f.K < 1 || f.K > math.MaxInt32) {
 		return invalid("%squery.rrf.k: value %d invalid, must be 1 or larger", at, f.K)
 	}
 	if f.Weights != nil && len(f.Weights) != prefetches {
@@ -165,7 +165,7 @@ func (m *MMR) check(at string, limit, most int) error {
 
 func (in *Input) check() error {
 	set := 0
-	for _, is := range []bool{in.Dense != nil, in.Sparse != nil, in.ID != nil} {
+	for _, is := range []bool{in.Dense != nil, in.Sparse != nil, in.ID != nil, in.Text != nil, in.Terms != nil} {
 		if is {
 			set++
 		}

@@ -5,6 +5,13 @@ package collection
 // are negative ones twice that less their average. It is calculated in float32,
 // as Qdrant does, and is not prepared. Sparse inputs are.
 func Average(positive, negative []Input) (Input, error) {
+	for _, list := range [][]Input{positive, negative} {
+		for _, in := range list {
+			if in.Text != nil || in.Terms != nil {
+				return Input{}, Errorf(InvalidArgument, "texts have no average")
+			}
+		}
+	}
 	if len(positive) == 0 {
 		return Input{}, Errorf(InvalidArgument, "Positive vectors should not be empty with `average` strategy")
 	}

@@ -26,11 +26,13 @@ import (
 //	4       8 or 16  id, big endian
 //	12, 20  8n       for each vector, in the order of kinds and numbers:
 //	  0       2        number: its place among its kind in the configuration
-//	  2       1        kind: 1 dense, 2 sparse
+//	  2       1        kind: 1 dense, 2 sparse, 3 text
 //	  3       1        0
-//	  4       4        length: components that are there
+//	  4       4        length: components that are there, or terms
 //	...     ...      for each vector its components, float32; of a sparse one
-//	                 the indices before them, uint32, ascending
+//	                 the indices before them, uint32, ascending; of a text the
+//	                 number of its words (4), its terms, uint64, ascending, and
+//	                 how often each is there, uint32
 //	...     rest     payload
 //
 // The components stand at a multiple of four, so that they can be used where

@@ -8,8 +8,8 @@ import (
 )
 
 // readTable checks the table of a record of version 2, and finds the first
-// dense vector and the payload. That the indices of sparse vectors ascend is
-// Finalize's promise.
+// dense vector and the payload. That the indices of sparse vectors and the terms
+// of texts ascend is Finalize's promise.
 func (r *Record) readTable() error {
 	n := int64(r.count())
 	at := int64(r.head) + recordEntry*n
@@ -19,11 +19,11 @@ func (r *Record) readTable() error {
 	var before VectorRef
 	for i := range int(n) {
 		ref, length := r.entry(i)
-		if ref.Kind != DenseKind && ref.Kind != SparseKind || ref.compare(before) <= 0 ||
+		if ref.Kind < DenseKind || ref.Kind > TextKind || ref.compare(before) <= 0 ||
 			ref.Kind == DenseKind && length == 0 {
 			return Errorf(DataLoss, "record of %d bytes: malformed table of vectors", len(r.raw))
 		}
-		size := int64(length) * ref.Kind.size()
+		size := ref.Kind.size(length)
 		if at+size > int64(len(r.raw)) {
 			return Errorf(DataLoss, "record of %d bytes: cut short", len(r.raw))
 		}
@@ -37,13 +37,23 @@ func (r *Record) readTable() error {
 	return nil
 }
 
-// size is how many bytes a component takes.
-func (k VectorKind) size() int64 {
-	if k == SparseKind {
-		return 8
+// size is how many bytes so many components take, or terms.
+func (k VectorKind) size(length uint32) int64 {
+	switch k {
+	case SparseKind:
+		return 8 * int64(length)
+	case TextKind:
+		return textHead + textTerm*int64(length)
 	}
-	return 4
+	return 4 * int64(length)
 }
+
+// What a text takes in a record: its length, and for each term itself and how
+// often it is there.
+const (
+	textHead = 4
+	textTerm = 12
+)
 
 // count is the number of vectors of a record of version 2.
 func (r Record) count() int { return int(binary.LittleEndian.Uint16(r.raw[2:])) }
@@ -60,7 +70,12 @@ type part struct {
 	bytes []byte
 }
 
-func (p part) length() int { return len(p.bytes) / int(p.ref.Kind.size()) }
+func (p part) length() int {
+	if p.ref.Kind == TextKind {
+		return (len(p.bytes) - textHead) / textTerm
+	}
+	return len(p.bytes) / int(p.ref.Kind.size(1))
+}
 
 func (p part) dense() []float32 { return floatsIn(p.bytes) }
 
@@ -97,7 +112,7 @@ func (r Record) parts() []part {
 	list, rest := make([]part, n), r.raw[int(r.head)+recordEntry*n:r.payload]
 	for i := range list {
 		ref, length := r.entry(i)
-		size := int64(length) * ref.Kind.size()
+		size := ref.Kind.size(length)
 		list[i], rest = part{ref, rest[:size]}, rest[size:]
 	}
 	return list
@@ -112,7 +127,7 @@ func (r Record) find(ref VectorRef) (part, bool) {
 	rest := r.raw[int(r.head)+recordEntry*n : r.payload]
 	for i := range n {
 		has, length := r.entry(i)
-		size := int64(length) * has.Kind.size()
+		size := has.Kind.size(length)
 		if has == ref {
 			return part{ref, rest[:size]}, true
 		}
@@ -218,10 +233,16 @@ type vectorValue struct {
 	ref    VectorRef
 	dense  []float32
 	sparse SparseVector
+	text   *TextTerms // of a text, else nil
 }
 
 func (v vectorValue) of() VectorRef { return v.ref }
-func (v vectorValue) length() int   { return len(v.dense) + len(v.sparse.Indices) }
+func (v vectorValue) length() int {
+	if v.text != nil {
+		return len(v.text.Terms)
+	}
+	return len(v.dense) + len(v.sparse.Indices)
+}
 
 // appendRecord appends the record of a point with these prepared vectors, which
 // are in the order of their refs. The error is that of AppendPayload.
@@ -232,6 +253,9 @@ func appendRecord(dst []byte, id PointID, vectors []vectorValue, payload Payload
 			dst = binary.LittleEndian.AppendUint32(dst, i)
 		}
 		dst = appendFloats(appendFloats(dst, v.dense), v.sparse.Values)
+		if v.text != nil {
+			dst = appendText(dst, v.text)
+		}
 	}
 	if len(payload) == 0 {
 		return dst, nil

@@ -278,7 +278,7 @@ func TestNamedRecordRefusesWhatIsMalformed(t *testing.T) {
 	table := 12
 	for what, change := range map[string]func(b []byte){
 		"no kind":         func(b []byte) { b[table+2] = 0 },
-		"unknown kind":    func(b []byte) { b[table+2] = 3 },
+		"unknown kind":    func(b []byte) { b[table+2] = 4 },
 		"order":           func(b []byte) { b[table] = 2 },
 		"twice":           func(b []byte) { copy(b[table+8:], b[table:table+8]) },
 		"no components":   func(b []byte) { clear(b[table+4 : table+8]) },
@@ -304,6 +304,12 @@ func FuzzNamedRecord(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
+	texts := textConfig()
+	more, err := finalRecords(&texts, []Point{{ID: NumID(1), Payload: Payload{"text": "one two two", "title": ""}, Vector: []float32{1, 2}}}, DefaultLimits())
+	if err != nil {
+		f.Fatal(err)
+	}
+	records = append(records, more...)
 	for _, r := range records {
 		for _, other := range records {
 			f.Add(r.Bytes(), other.Bytes())
@@ -319,6 +325,14 @@ func FuzzNamedRecord(f *testing.F) {
 		}
 		_, _ = c.VectorsOf(r, VectorSelector{All: true})
 		_ = c.Has(r)
+		for _, p := range r.parts() {
+			if p.ref.Kind == TextKind {
+				got, ok := r.Text(p.ref, TextTerms{})
+				if raw := appendText(nil, &got); !ok || !bytes.Equal(raw, p.bytes) {
+					t.Fatalf("%x: text %x, %x", a, p.bytes, raw)
+				}
+			}
+		}
 		same, err := encodeParts(r.id, r.parts(), r.PayloadBytes())
 		if err != nil || len(same.parts()) != len(r.parts()) || !bytes.Equal(same.PayloadBytes(), r.PayloadBytes()) {
 			t.Fatalf("%x became %x, %v", a, same.Bytes(), err)

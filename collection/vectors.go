@@ -9,6 +9,15 @@ type SparseVector struct {
 	Values  []float32
 }
 
+// TextTerms are the words of a text as they are stored and searched: terms,
+// each once and ascending, how often each is in the text, and how many words the
+// text has.
+type TextTerms struct {
+	Terms  []uint64
+	Counts []uint32
+	Length uint32
+}
+
 // NamedVector is a vector of a point and its name. Exactly one of Dense and
 // Sparse is set.
 type NamedVector struct {
@@ -24,10 +33,11 @@ type VectorKind uint8
 const (
 	DenseKind VectorKind = iota + 1
 	SparseKind
+	TextKind
 )
 
 // VectorRef is what records call a vector: its kind, and its place in
-// Config.Vectors or Config.Sparse. It outlives every change of the settings.
+// Config.Vectors, Config.Sparse or Config.Text. It outlives every change of the settings.
 type VectorRef struct {
 	Kind   VectorKind
 	Number uint16
@@ -45,7 +55,7 @@ func (r VectorRef) compare(other VectorRef) int {
 }
 
 // VectorSet says which of its collection's vectors a point has: a bit for each
-// of Config.Vectors, then of Config.Sparse.
+// of Config.Vectors, then of Config.Sparse, then of Config.Text.
 type VectorSet uint64
 
 // VectorSelector says which of a point's vectors are wanted. The zero value is
@@ -63,7 +73,7 @@ func (s VectorSelector) Wants(name string) bool { return s.All || slices.Contain
 
 // Plain reports whether points have one vector, which is dense and unnamed.
 func (c Config) Plain() bool {
-	return len(c.Vectors) == 1 && c.Vectors[0].Name == "" && len(c.Sparse) == 0
+	return len(c.Vectors) == 1 && c.Vectors[0].Name == "" && len(c.Sparse) == 0 && len(c.Text) == 0
 }
 
 // Ref returns the vector of that name, and whether there is one.
@@ -78,13 +88,19 @@ func (c Config) Ref(name string) (VectorRef, bool) {
 			return VectorRef{Kind: SparseKind, Number: uint16(i)}, true
 		}
 	}
+	for i := range c.Text {
+		if c.Text[i].Name == name {
+			return VectorRef{Kind: TextKind, Number: uint16(i)}, true
+		}
+	}
 	return VectorRef{}, false
 }
 
-// Check returns the error for a selector that names a vector that c has not.
+// Check returns the error for a selector that names a vector that c has not. A
+// text is none that can be asked for: it is in the payload.
 func (c Config) Check(s VectorSelector) error {
 	for _, name := range s.Names {
-		if _, ok := c.Ref(name); !ok {
+		if ref, ok := c.Ref(name); !ok || ref.Kind == TextKind {
 			return noVector(name)
 		}
 	}
@@ -100,6 +116,8 @@ func (c Config) Name(ref VectorRef) (name string, known bool) {
 		return c.Vectors[n].Name, true
 	case ref.Kind == SparseKind && n < len(c.Sparse):
 		return c.Sparse[n].Name, true
+	case ref.Kind == TextKind && n < len(c.Text):
+		return c.Text[n].Name, true
 	}
 	return "", false
 }
@@ -115,10 +133,14 @@ func (c Config) Bit(name string) VectorSet {
 }
 
 func (c Config) bit(ref VectorRef) VectorSet {
-	if ref.Kind == SparseKind {
-		return 1 << (len(c.Vectors) + int(ref.Number))
+	at := int(ref.Number)
+	if ref.Kind != DenseKind {
+		at += len(c.Vectors)
 	}
-	return 1 << ref.Number
+	if ref.Kind == TextKind {
+		at += len(c.Sparse)
+	}
+	return 1 << at
 }
 
 // Has returns which vectors a record has.
@@ -138,7 +160,8 @@ func (c Config) Has(rec Record) VectorSet {
 }
 
 // VectorsOf returns the wanted vectors of a record, copied: the default one, and
-// the others in the order of the configuration.
+// the others in the order of the configuration. Texts are not among them: they
+// are made of the payload wherever it is written.
 func (c Config) VectorsOf(rec Record, want VectorSelector) (vector []float32, named []NamedVector) {
 	if want.None() {
 		return nil, nil
@@ -146,7 +169,7 @@ func (c Config) VectorsOf(rec Record, want VectorSelector) (vector []float32, na
 	for _, p := range rec.parts() {
 		name, known := c.Name(p.ref)
 		switch {
-		case !known || !want.Wants(name):
+		case !known || !want.Wants(name) || p.ref.Kind == TextKind:
 		case p.ref.Kind == SparseKind:
 			v := p.sparse()
 			named = append(named, NamedVector{Name: name, Sparse: &SparseVector{

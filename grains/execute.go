@@ -23,6 +23,7 @@ type execution struct {
 	asked   index.Query // room for a question
 	found   []index.Hit // and for what an index finds
 	terms   []uint64    // room for the terms of a sparse query
+	counts  []float32   // and for how often they are in that of a text
 }
 
 // evaluated is a filter and what it lets pass in a table.
@@ -220,12 +221,18 @@ func (x *execution) search(ctx context.Context, p *plan, allow []uint64, exact b
 	v := &x.views[p.table]
 	asked := min(k+len(x.exclude), v.slots().Len())
 	var err error
-	if v.dense != nil {
+	switch {
+	case v.dense != nil:
 		x.asked = index.Query{
 			Vector: p.input.Dense, K: asked, Ef: p.width(asked), Exact: exact, Linked: p.query.Params.IndexedOnly, Allow: allow,
 		}
 		x.found, err = v.dense.Search(ctx, &x.asked, x.found)
-	} else {
+	case p.input.Terms != nil:
+		x.counts = appendCounts(x.counts[:0], p.input.Terms.Counts)
+		x.found, err = v.sparse.Search(ctx, &sparse.Query{
+			Vector: sparse.Vector{Terms: p.input.Terms.Terms, Values: x.counts}, K: asked, Allow: allow,
+		}, x.found)
+	default:
 		x.terms = appendTerms(x.terms[:0], p.input.Sparse.Indices)
 		x.found, err = v.sparse.Search(ctx, &sparse.Query{
 			Vector: sparse.Vector{Terms: x.terms, Values: p.input.Sparse.Values}, K: asked, Allow: allow,
@@ -299,6 +306,19 @@ func (x *execution) slotIn(table int, s scored) uint32 {
 	return noSlot
 }
 
+// fusedBy makes one list of several.
+func fusedBy(f *collection.Fusion, lists [][]fusion.Hit) ([]fusion.Hit, error) {
+	switch f.Kind {
+	case collection.FusionDBSF:
+		return fusion.DBSF(lists...), nil
+	case collection.FusionWeighted:
+		return fusion.Weighted(f.Weights, lists...)
+	case collection.FusionAlpha:
+		return fusion.Blend(f.Weights, lists...)
+	}
+	return fusion.RRF(f.K, f.Weights, lists...)
+}
+
 // fuse makes one list of those of the prefetches. Scores that are the better
 // the smaller they are count as negative ones.
 func (x *execution) fuse(p *plan, sources [][]scored, k int) ([]scored, error) {
@@ -321,14 +341,9 @@ func (x *execution) fuse(p *plan, sources [][]scored, k int) ([]scored, error) {
 		lists[i] = hits[first:]
 		all = append(all, list...)
 	}
-	var fused []fusion.Hit
-	if f.Kind == collection.FusionDBSF {
-		fused = fusion.DBSF(lists...)
-	} else {
-		var err error
-		if fused, err = fusion.RRF(f.K, f.Weights, lists...); err != nil {
-			return nil, err
-		}
+	fused, err := fusedBy(f, lists)
+	if err != nil {
+		return nil, err
 	}
 	slices.SortFunc(all, func(a, b scored) int { return cmp.Compare(a.label, b.label) })
 	out := make([]scored, 0, min(k, len(fused)))

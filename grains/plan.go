@@ -84,13 +84,19 @@ func (p *planner) plan(to *plan, q *collection.Query) error {
 }
 
 // tables is how many tables the collection has, see newTables.
-func (p *planner) tables() int { return len(p.info.Config.Vectors) + len(p.info.Config.Sparse) + 1 }
+func (p *planner) tables() int {
+	c := &p.info.Config
+	return len(c.Vectors) + len(c.Sparse) + len(c.Text) + 1
+}
 
 // compare says where a plan compares, and with what.
 func (p *planner) compare(to *plan, in collection.Input, ref collection.VectorRef) {
 	to.input, to.distance, to.table = in, p.info.Config.Distance(ref), int(ref.Number)
-	if ref.Kind == collection.SparseKind {
+	if ref.Kind != collection.DenseKind {
 		to.table += len(p.info.Config.Vectors)
+	}
+	if ref.Kind == collection.TextKind {
+		to.table += len(p.info.Config.Sparse)
 	}
 	p.out.need.add(to.table)
 }
@@ -116,6 +122,9 @@ func (p *planner) nearest(to *plan, q *collection.Query) error {
 			return err
 		}
 	}
+	if q.MMR != nil && ref.Kind == collection.TextKind {
+		return collection.Errorf(collection.InvalidArgument, "how alike texts are is not known: mmr needs a vector")
+	}
 	p.compare(to, in, ref)
 	return nil
 }
@@ -139,7 +148,7 @@ func (p *planner) recommend(to *plan, q *collection.Query) error {
 			switch {
 			case in.ID != nil:
 				in, has, err = from.vector(p, *in.ID)
-			case in.Sparse != nil:
+			case in.Sparse != nil || in.Text != nil:
 				in, _, err = p.info.Config.Prepare(q.Using, in)
 			}
 			if err != nil {
@@ -209,6 +218,10 @@ func (s *source) vector(p *planner, id collection.PointID) (in collection.Input,
 		return collection.Input{Sparse: &collection.SparseVector{
 			Indices: append([]uint32{}, v.Indices...), Values: append([]float32{}, v.Values...),
 		}}, ok, nil
+	}
+	if s.ref.Kind == collection.TextKind {
+		t, ok := rec.Text(s.ref, collection.TextTerms{})
+		return collection.Input{Terms: &t}, ok, nil
 	}
 	v := rec.Dense(s.ref)
 	return collection.Input{Dense: append([]float32(nil), v...)}, v != nil, nil

@@ -12,9 +12,9 @@ import (
 )
 
 // table is the index of one vector of an active collection: the vectors by
-// slot, and beside each slot the point's row. Two of its kinds have an index of
-// documents: that of a sparse vector, and the one of points that the first
-// table does not have, whose documents are empty.
+// slot, and beside each slot the point's row. Three of its kinds have an index of
+// documents: that of a sparse vector, that of a text, and the one of points that
+// the first table does not have, whose documents are empty.
 //
 // A slot's row is written before the slot is published and overwritten only
 // after every view that could see it is released, which is the promise of both
@@ -36,8 +36,10 @@ type table struct {
 	// While it is loaded: how points come in, and what ends that.
 	add  addFunc
 	done func()
-	// terms is room for the document that is added, guarded by live.mu.
-	terms []uint64
+	// What follows is room for the document that is added, guarded by live.mu.
+	terms  []uint64
+	text   collection.TextTerms
+	counts []float32
 }
 
 // tableKind is what the points of a table have in common.
@@ -46,6 +48,7 @@ type tableKind uint8
 const (
 	denseTable  tableKind = iota // a dense vector
 	sparseTable                  // a sparse vector
+	textTable                    // a text
 	bareTable                    // that they are not in the first table
 )
 
@@ -73,11 +76,12 @@ type spread struct {
 const noSlot = ^uint32(0)
 
 // newTables makes the empty tables of a collection: of its vectors, the dense
-// ones and then the sparse ones, and of the points that the first one lacks.
+// ones, then the sparse ones and the texts, and of the points that the first one
+// lacks.
 // Vectors that are to be on disk are in scratch space in the directory.
 func newTables(l *liveIndex, dir string) []*table {
 	c := &l.info.Config
-	tables := make([]*table, 0, len(c.Vectors)+len(c.Sparse)+1)
+	tables := make([]*table, 0, len(c.Vectors)+len(c.Sparse)+len(c.Text)+1)
 	put := func(t *table) {
 		t.live, t.number = l, len(tables)
 		t.rows.Store(&[]*rowChunk{})
@@ -94,6 +98,12 @@ func newTables(l *liveIndex, dir string) []*table {
 		put(&table{
 			kind: sparseTable, ref: collection.VectorRef{Kind: collection.SparseKind, Number: uint16(i)},
 			sparse: sparse.New(scoring(c.Sparse[i])),
+		})
+	}
+	for i := range c.Text {
+		put(&table{
+			kind: textTable, ref: collection.VectorRef{Kind: collection.TextKind, Number: uint16(i)},
+			sparse: sparse.New(sparse.Scoring{Kind: sparse.BM25, K1: c.Text[i].K1, B: c.Text[i].B}),
 		})
 	}
 	put(&table{kind: bareTable, sparse: sparse.New(sparse.Scoring{Kind: sparse.Dot})})
@@ -127,6 +137,15 @@ func (t *table) insert(version uint64, rec *collection.Record) (slot uint32, has
 		}
 		t.terms = appendTerms(t.terms[:0], vector.Indices)
 		slot, err = t.sparse.Add(version, sparse.Document{Vector: sparse.Vector{Terms: t.terms, Values: vector.Values}})
+	case textTable:
+		var ok bool
+		if t.text, ok = rec.Text(t.ref, t.text); !ok {
+			return 0, false, nil
+		}
+		t.counts = appendCounts(t.counts[:0], t.text.Counts)
+		slot, err = t.sparse.Add(version, sparse.Document{
+			Vector: sparse.Vector{Terms: t.text.Terms, Values: t.counts}, Length: t.text.Length,
+		})
 	default:
 		if first := t.live.tables[0]; first != t && first.holds(rec) {
 			return 0, false, nil
@@ -138,11 +157,22 @@ func (t *table) insert(version uint64, rec *collection.Record) (slot uint32, has
 
 // holds reports whether a point has the table's vector.
 func (t *table) holds(rec *collection.Record) bool {
-	if t.kind == denseTable {
+	switch t.kind {
+	case denseTable:
 		return rec.Dense(t.ref) != nil
+	case textTable:
+		return rec.HasText(t.ref)
 	}
 	_, ok := rec.Sparse(t.ref)
 	return ok
+}
+
+// appendCounts appends how often words are in a text as values of a document.
+func appendCounts(dst []float32, counts []uint32) []float32 {
+	for _, n := range counts {
+		dst = append(dst, float32(n))
+	}
+	return dst
 }
 
 // appendTerms appends the indices of a sparse vector as terms.

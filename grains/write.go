@@ -198,7 +198,8 @@ func shrinks(op collection.Op) bool {
 	case collection.DeletePoints, collection.DeleteCollection, collection.ClearPayload, collection.DeletePayload:
 		return true
 	}
-	return false
+	change, is := op.(collection.ChangeTexts)
+	return is && shrinks(change.Op)
 }
 
 // sizeOf is about how many bytes a command of op takes.

@@ -65,6 +65,25 @@ func Weighted(weights []float64, lists ...[]Hit) ([]Hit, error) {
 	})
 }
 
+// Blend is the sum of the scores, each times its list's weight, after those of
+// each list were stretched so that its least becomes 0 and its greatest 1. One
+// score alone, or equal ones, become 1.
+func Blend(weights []float64, lists ...[]Hit) ([]Hit, error) {
+	return fuse(weights, lists, func(list []Hit, weight float64) {
+		least, most := math.Inf(1), math.Inf(-1)
+		for _, h := range list {
+			least, most = min(least, h.Score), max(most, h.Score)
+		}
+		for i := range list {
+			share := 1.0
+			if most > least {
+				share = (list[i].Score - least) / (most - least)
+			}
+			list[i].Score = share * weight
+		}
+	})
+}
+
 // place is where a label stands in what is fused.
 type place struct{ at, list int } // list: the last one that it is in
 

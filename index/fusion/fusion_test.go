@@ -35,6 +35,12 @@ func TestByHand(t *testing.T) {
 	checkHits(t, "weighted", weighted, err, []Hit{{3, 0.35 + 1.2}, {4, 0.5}, {1, 0.45}, {2, 0.4}})
 	weighted, err = Weighted(nil, []Hit{{1, math.NaN()}, {2, math.Inf(1)}, {1, 5}})
 	checkHits(t, "weighted of no numbers", weighted, err, []Hit{{2, math.MaxFloat32}, {1, -math.MaxFloat32}})
+	blend, err := Blend([]float64{0.7, 0.3}, dense, sparse, []Hit{{9, 4}})
+	if !errors.Is(err, ErrWeights) {
+		t.Errorf("blend of three lists with two weights: %v, %v", blend, err)
+	}
+	blend, err = Blend([]float64{0.7, 0.3, 0.1}, dense, sparse, []Hit{{9, 4}})
+	checkHits(t, "blend", blend, err, []Hit{{1, 0.7}, {2, 0.35}, {3, 0.3}, {9, 0.1}, {4, 0}})
 	if got := DBSF(); len(got) != 0 {
 		t.Errorf("of nothing: %v", got)
 	}
