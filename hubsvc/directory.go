@@ -330,6 +330,7 @@ func (d *Directory) grant(tc *tenant.Context, e *keyEntry, now time.Time) error 
 	}
 	tc.KeyID, tc.IsTest, tc.ValidatedAt, tc.HubIndex = e.ID, e.Test, now, d.mu.index
 	tc.Scope, tc.Deprecated, tc.ExpiresAt = e.Scope, e.Rotated != 0, e.expires
+	tc.KeyRates = e.Rates
 	if e.tenant == nil {
 		if tc.IsOperator = e.Operator; !e.Operator {
 			tc.Service = e.Name
@@ -338,7 +339,7 @@ func (d *Directory) grant(tc *tenant.Context, e *keyEntry, now time.Time) error 
 	}
 	tc.TenantID, tc.TenantName = e.tenant.ID, e.tenant.Name
 	tc.Permissions = e.permissions
-	tc.Limits = e.tenant.limits()
+	tc.Limits, tc.Rates = e.tenant.limits(), e.tenant.plan.Rates
 	tc.Suspended = e.tenant.Status == Suspended
 	return nil
 }
@@ -380,7 +381,7 @@ func (d *Directory) serve(id tenant.ID, service tenant.Context, nonce string) (t
 		return tenant.Context{}, errNoTenant
 	}
 	tc := service
-	tc.TenantID, tc.TenantName, tc.Limits = e.ID, e.Name, e.limits()
+	tc.TenantID, tc.TenantName, tc.Limits, tc.Rates = e.ID, e.Name, e.limits(), e.plan.Rates
 	tc.Permissions, tc.Suspended, tc.Nonce = servicePermissions, e.Status == Suspended, nonce
 	return tc, nil
 }

@@ -35,6 +35,11 @@ type Context struct {
 	ExpiresAt  time.Time // of the key; zero: never
 	Stale      bool      // the hub did not answer lately: see MayDestroy
 	HubIndex   uint64    // up to where the hub's log was known to whoever made the context
+
+	// The rates of the tenant's plan, and what the key is narrowed to beside them;
+	// nil: none. They do not travel: each node knows them by itself.
+	Rates    *Rates `msgpack:"-"`
+	KeyRates *Rates `msgpack:"-"`
 }
 
 // NewClaim returns what tells one request from every other, also from one that
