@@ -11,6 +11,7 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/hivehub/waggle/actors"
+	"github.com/hivehub/waggle/actors/rates"
 	"github.com/hivehub/waggle/cli"
 	"github.com/hivehub/waggle/grains"
 	httpedge "github.com/hivehub/waggle/http"
@@ -37,6 +38,7 @@ func startEdge(lc fx.Lifecycle, c Config, l *listeners, b behindEdge, log *slog.
 	version, commit := cli.Version()
 	s := httpedge.New(httpedge.Options{
 		Engine: g, Hub: hub, Limits: c.Limits, Access: c.access(), Logger: log,
+		Rates:   rates.New(rates.RowsMax),
 		Version: version, Commit: commit,
 		Health: func() httpedge.Health {
 			state := health(h, n, g, hub)

@@ -97,8 +97,18 @@ func (c *Client) answerDrop(ctx context.Context, _ uint32, request []byte) ([]by
 	return msgpack.Marshal(erased)
 }
 
+// LedSince is from when on this node has led a tenant's partition, as far as it
+// does; where it always has, since it started.
+func (c *Client) LedSince(id tenant.ID) time.Time {
+	if since, ok := c.led.Load(c.replicaOf(id).Group()); ok {
+		return since.(time.Time)
+	}
+	return c.started
+}
+
 // nowLeads begins what the leader of a group does in the background.
 func (c *Client) nowLeads(group uint64) {
+	c.led.Store(group, time.Now())
 	if group == actors.SystemGroup {
 		c.resumeDrops()
 		return

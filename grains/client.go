@@ -72,13 +72,15 @@ type Client struct {
 	outbox     purgeQueue    // partitions with records for the hub
 	dropping   sync.Map      // tenants whose data is being dropped
 	turn       atomic.Uint32 // see neighbour
+	started    time.Time
+	led        sync.Map // groups, since when this node has led them
 }
 
 // New returns a running Client; Stop ends it.
 func New(o Options) *Client {
 	o.ensureDefaults()
 	c := &Client{
-		options: o, node: o.Node, log: o.Logger,
+		options: o, node: o.Node, log: o.Logger, started: time.Now(),
 		searches: make(chan struct{}, o.SearchesMax), loads: make(chan struct{}, o.LoadsMax),
 		purge: newPurgeQueue(o.Node.Partitions()), outbox: newPurgeQueue(o.Node.Partitions()),
 	}

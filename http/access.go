@@ -212,5 +212,5 @@ func (r *request) allowOrigin() {
 		return
 	}
 	h.SetBytesV("Access-Control-Allow-Origin", origins[0])
-	h.Set("Access-Control-Expose-Headers", "X-Request-Id, X-Tenant-Id, Retry-After, X-Storage-Used, X-Storage-Quota, X-Api-Key-Deprecated, X-Api-Key-Expires")
+	h.Set("Access-Control-Expose-Headers", "X-Request-Id, X-Tenant-Id, Retry-After, X-Storage-Used, X-Storage-Quota, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Api-Key-Deprecated, X-Api-Key-Expires")
 }

@@ -28,6 +28,8 @@ type Cluster interface {
 	// HubIndex is how far this node knows the hub's changes; AwaitHub returns
 	// when it knows them up to index.
 	HubIndex() uint64
+	// LedSince is from when on this node has been in charge of a tenant's data.
+	LedSince(id tenant.ID) time.Time
 	AwaitHub(ctx context.Context, index uint64) error
 }
 
@@ -41,15 +43,17 @@ type forwarded struct {
 	Tenant  tenant.Context `msgpack:"t"`
 	Address netip.Addr     `msgpack:"a"` // of the client
 	Body    []byte         `msgpack:"b"`
+	Take    bool           `msgpack:"tk,omitempty"` // count one request against the tenant's rates, and do nothing else
 }
 
 // forwardedAnswer is a successful answer.
 type forwardedAnswer struct {
-	Status int    `msgpack:"s"`
-	Type   string `msgpack:"t"`
-	Body   []byte `msgpack:"b"`
-	Hub    uint64 `msgpack:"h,omitempty"` // HubIndex there, of a change of the hub's state
-	Stored stored `msgpack:"st"`
+	Status int             `msgpack:"s"`
+	Type   string          `msgpack:"t"`
+	Body   []byte          `msgpack:"b"`
+	Hub    uint64          `msgpack:"h,omitempty"` // HubIndex there, of a change of the hub's state
+	Stored stored          `msgpack:"st"`
+	Rate   tenant.RateLeft `msgpack:"r"`
 }
 
 // The pause before looking again for whoever is in charge, when nothing tells
@@ -78,6 +82,11 @@ func (r *request) inCharge(rt *route, tc tenant.Context) error {
 	owner := tc.TenantID
 	if rt.ofHub {
 		owner = ""
+	}
+	if r.forwarded == nil && rt.awayFromTenant() {
+		if err := r.takeAway(&tc); err != nil {
+			return err
+		}
 	}
 	if r.s.cluster == nil || rt.anywhere {
 		return r.here(rt, tc)
@@ -117,6 +126,11 @@ func (r *request) here(rt *route, tc tenant.Context) error {
 	tc, err := r.stillAllowed(rt, tc)
 	if err != nil {
 		return err
+	}
+	if !rt.awayFromTenant() {
+		if err := r.takeHere(&tc); err != nil {
+			return err
+		}
 	}
 	err = rt.handle(r, tc)
 	if err == nil {
@@ -195,6 +209,9 @@ func (r *request) sayOf(rt *route, err error) error {
 
 // forward lets another node answer.
 func (r *request) forward(number uint32, tc tenant.Context) error {
+	if err := r.s.shut.refuses(&tc); err != nil {
+		return err
+	}
 	uri := string(r.http.URI().PathOriginal()) // a request line may hold a whole URL
 	if r.atRoot {
 		uri = qdrantPrefix + uri
@@ -227,6 +244,8 @@ func (r *request) forward(number uint32, tc tenant.Context) error {
 	r.send(a.Status, a.Body)
 	r.http.Response.Header.SetContentType(a.Type)
 	a.Stored.tell(r)
+	r.rate = a.Rate
+	r.rateHeaders()
 	return nil
 }
 
@@ -258,6 +277,9 @@ func (s *Server) ServeForwarded(ctx context.Context, payload []byte) ([]byte, er
 	}
 	r := &request{s: s, http: &c, surface: surfaceNative, route: "none", start: time.Now(), ctx: ctx, id: f.ID, forwarded: &f, body: f.Body, bodyDone: true}
 	c.SetUserValue(requestKey{}, r)
+	if f.Take {
+		return r.takeFor()
+	}
 	func() {
 		defer r.recovered()
 		s.forwards(&c)
@@ -267,7 +289,7 @@ func (s *Server) ServeForwarded(ctx context.Context, payload []byte) ([]byte, er
 	}
 	a := forwardedAnswer{
 		Status: c.Response.StatusCode(), Type: string(c.Response.Header.ContentType()), Body: c.Response.Body(),
-		Stored: r.stored,
+		Stored: r.stored, Rate: r.rate,
 	}
 	if r.changesHub && s.cluster != nil {
 		a.Hub = s.cluster.HubIndex()

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hivehub/waggle/actors/rates"
 	"github.com/hivehub/waggle/collection"
 	"github.com/hivehub/waggle/hubsvc"
 	"github.com/hivehub/waggle/tenant"
@@ -228,7 +229,7 @@ func newEdge(t *testing.T, change func(*Options)) *edge {
 	t.Helper()
 	e := &edge{t: t, engine: &recorder{}, keys: map[string]string{}, logged: &logBuffer{}}
 	o := Options{
-		Engine: e.engine, Hub: e.newHub(), Version: "9.8.7", Limits: patientLimits(),
+		Engine: e.engine, Hub: e.newHub(), Version: "9.8.7", Limits: patientLimits(), Rates: rates.New(100),
 		Logger: slog.New(slog.NewTextHandler(e.logged, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	if change != nil {

@@ -18,6 +18,7 @@ type meter struct {
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 	refusals *prometheus.CounterVec
+	rates    *prometheus.CounterVec
 }
 
 func newMeter(version string, rest prometheus.Gatherer) *meter {
@@ -33,13 +34,16 @@ func newMeter(version string, rest prometheus.Gatherer) *meter {
 		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "waggle_http_auth_failures_total", Help: "Requests refused for their credential, by the error's code.",
 		}, []string{"code"}),
+		rates: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "waggle_http_rate_refusals_total", Help: "Requests refused because the tenant or the key has made as many as it may, by whose rate it was and its window.",
+		}, []string{"of", "window"}),
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "waggle_build_info", Help: "1, with the version as a label.",
 		ConstLabels: prometheus.Labels{"version": version},
 	})
 	build.Set(1)
-	m.open.MustRegister(m.requests, m.seconds, m.refusals, build, newPauses(),
+	m.open.MustRegister(m.requests, m.seconds, m.refusals, m.rates, build, newPauses(),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.all = prometheus.Gatherers{m.open}
 	if rest != nil {
@@ -61,6 +65,8 @@ func (m *meter) request(s surface, route string, status int, took time.Duration)
 }
 
 func (m *meter) refused(code string) { m.refusals.WithLabelValues(code).Inc() }
+
+func (m *meter) rateRefused(of, window string) { m.rates.WithLabelValues(of, window).Inc() }
 
 // metrics answers with the series of the process and of HTTP, and to the
 // operator's key with those of the whole node.

@@ -43,6 +43,9 @@ type request struct {
 	forwarded  *forwarded // the request came from another node, which admitted it
 	failure    error      // and is answered with this
 
+	rate    tenant.RateLeft // to be told to the tenant; zero: nothing
+	counted bool            // against its rates, on this node
+
 	body     []byte  // whole, once the route has been admitted
 	bodyDone bool    // read to its end
 	pooled   *[]byte // where body lives
@@ -227,6 +230,7 @@ func (r *request) setCaller() {
 	if r.caller.tenant != "" {
 		h.Set("X-Tenant-Id", r.caller.tenant)
 	}
+	r.rateHeaders()
 	if !r.caller.retired.IsZero() {
 		h.Set("X-Api-Key-Deprecated", "true")
 		h.Set("X-Api-Key-Expires", r.caller.retired.UTC().Format(time.RFC3339))

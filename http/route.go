@@ -215,6 +215,9 @@ func (r *request) run(rt *route) error {
 		r.ctx = hubsvc.WithActor(r.ctx, r.actor(&tc))
 	}
 	err = r.inCharge(rt, tc)
+	if err != nil && r.forwarded == nil && asError(err).Reason == collection.ReasonRate {
+		r.refusedByRate(&tc, asError(err))
+	}
 	if err != nil && r.caller.signed != nil && asError(err).Reason == collection.ReasonNonceReplayed {
 		r.unproven(err)
 	}

@@ -95,7 +95,7 @@ func TestForeignKeysAreAbsent(t *testing.T) {
 // not by leaving the narrowing out, not by rotating another key.
 func TestNarrowedAdmins(t *testing.T) {
 	e := newEdge(t, nil)
-	const narrow = `,"collections":["docs-*","notes"],"allowed_ips":["127.0.0.0/8","2001:db8::/32"],"rate_limits":{"requests_per_minute":10,"requests_per_day":100},"expires_at":4102444800000`
+	const narrow = `,"collections":["docs-*","notes"],"allowed_ips":["127.0.0.0/8","2001:db8::/32"],"rate_limits":{"requests_per_minute":1000,"requests_per_day":10000},"expires_at":4102444800000`
 	key, _ := e.adminOf(narrow)
 	ask := func(body string) reply { return e.send("POST", e.main+"/auth/keys", key, body) }
 	for body, wider := range map[string]string{
@@ -109,7 +109,7 @@ func TestNarrowedAdmins(t *testing.T) {
 		`{"permission":"READ_ONLY","allowed_ips":["0.0.0.0/0"]}`:                           "allowed_ips",
 		`{"permission":"READ_ONLY","allowed_ips":["126.0.0.0/7"]}`:                         "allowed_ips",
 		`{"permission":"READ_ONLY","allowed_ips":["127.0.0.1","::1"]}`:                     "allowed_ips",
-		`{"permission":"READ_ONLY","rate_limits":{"requests_per_minute":11}}`:              "rate_limits",
+		`{"permission":"READ_ONLY","rate_limits":{"requests_per_minute":1001}}`:              "rate_limits",
 		`{"permission":"READ_ONLY","rate_limits":{"requests_per_minute":5}}`:               "rate_limits",
 		`{"permission":"READ_ONLY","rate_limits":{}}`:                                      "rate_limits",
 		`{"permission":"READ_ONLY","expires_at":4102444800001}`:                            "expires_at",
@@ -118,7 +118,7 @@ func TestNarrowedAdmins(t *testing.T) {
 	} {
 		ask(body).is(403, wider+": a key cannot give more than it has itself").is(403, `"member":"`+wider+`"`)
 	}
-	inherited := `"collections":["docs-*","notes"],"allowed_ips":["127.0.0.0/8","2001:db8::/32"],"rate_limits":{"requests_per_minute":10,"requests_per_hour":-1,"requests_per_day":100}`
+	inherited := `"collections":["docs-*","notes"],"allowed_ips":["127.0.0.0/8","2001:db8::/32"],"rate_limits":{"requests_per_minute":1000,"requests_per_hour":-1,"requests_per_day":10000}`
 	ask(`{"permission":"ADMIN"}`).is(201, inherited).is(201, `"expires_at":4102444800000`)
 	ask(`{"permission":"READ_ONLY","collections":["docs-*","docs-a"],"allowed_ips":["127.0.0.1"],"rate_limits":{"requests_per_minute":9,"requests_per_hour":7,"requests_per_day":0},"expires_at":4102444700000}`).
 		is(201, `"collections":["docs-*","docs-a"],"allowed_ips":["127.0.0.1"]`)

@@ -23,6 +23,7 @@ type Options struct {
 	Cluster Cluster       // nil: there are no other nodes
 	Nodes   Nodes         // what the operator may ask about the cluster; nil: nothing
 	Health  func() Health // called for every probe: it must be cheap. nil: always ready
+	Rates   Rates         // counts requests; nil lets none in where there are rates
 	Version string        // of Waggle
 	Commit  string        // 40 characters, or ""
 	Limits  Limits
@@ -50,6 +51,8 @@ type Server struct {
 	hub     Hub
 	cluster Cluster
 	nodes   Nodes
+	rates   Rates
+	shut    shut
 	health  func() Health
 	version string
 	commit  string
@@ -81,6 +84,9 @@ type port struct {
 
 // New makes a server that does not serve yet.
 func New(o Options) *Server {
+	if o.Rates == nil {
+		o.Rates = closed{}
+	}
 	if o.Limits == (Limits{}) {
 		o.Limits = DefaultLimits()
 	}
@@ -91,7 +97,7 @@ func New(o Options) *Server {
 		o.Health = func() Health { return Health{Ready: true} }
 	}
 	s := &Server{
-		engine: o.Engine, hub: o.Hub, cluster: o.Cluster, nodes: o.Nodes, health: o.Health,
+		engine: o.Engine, hub: o.Hub, cluster: o.Cluster, nodes: o.Nodes, rates: o.Rates, health: o.Health,
 		version: o.Version, commit: o.Commit,
 		limits: o.Limits, door: newDoor(&o), log: o.Logger,
 		meter: newMeter(o.Version, o.Registry), started: time.Now(),

@@ -41,6 +41,19 @@ type RateLeft struct {
 	Reset     time.Duration `msgpack:"t"` // until it is whole again, if nothing is asked
 }
 
+// RateCaller is whose rates a request is under.
+type RateCaller struct {
+	Tenant ID
+	Key    KeyID  // "" has no rates
+	Rates  *Rates // of the tenant; nil: none
+	OfKey  *Rates
+}
+
+// RateCaller returns whose rates a request of c is under.
+func (c *Context) RateCaller() RateCaller {
+	return RateCaller{Tenant: c.TenantID, Key: c.KeyID, Rates: c.Rates, OfKey: c.KeyRates}
+}
+
 // RateAnswer says whether a request is within its rates.
 type RateAnswer struct {
 	Limited bool // there are rates; else nothing more is said

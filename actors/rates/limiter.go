@@ -29,13 +29,13 @@ func New(rowsMax int) *Limiter {
 	return l
 }
 
-// Take takes a token of each of the rates in tc, or none. now is the time since
+// Take takes a token of each of c's rates, or none. now is the time since
 // some fixed moment, the same for all calls; it never goes back, and if it does
 // the clock stands. since is when, on the same clock, this node began to
 // decide about the tenant.
-func (l *Limiter) Take(tc *tenant.Context, since, now time.Duration) tenant.RateAnswer {
+func (l *Limiter) Take(c tenant.RateCaller, since, now time.Duration) tenant.RateAnswer {
 	var answer tenant.RateAnswer
-	ofTenant, ofKey := tc.Rates.Limited(), tc.KeyRates.Limited() && tc.KeyID != ""
+	ofTenant, ofKey := c.Rates.Limited(), c.OfKey.Limited() && c.Key != ""
 	if !ofTenant && !ofKey {
 		return answer
 	}
@@ -45,22 +45,21 @@ func (l *Limiter) Take(tc *tenant.Context, since, now time.Duration) tenant.Rate
 	defer l.mu.Unlock()
 	var t, k *row
 	if ofTenant {
-		t = l.mu.tenants.row(tc.TenantID, tc.Rates, since, now)
+		t = l.mu.tenants.row(c.Tenant, c.Rates, since, now)
 		t.ask(&answer, false)
 	}
 	if ofKey {
-		k = l.mu.keys.row(tc.KeyID, tc.KeyRates, since, now)
+		k = l.mu.keys.row(c.Key, c.OfKey, since, now)
 		k.ask(&answer, true)
 	}
-	taken := 1.0
 	if answer.Refused {
-		taken = 0
+		return answer
 	}
 	if t != nil {
-		t.take(&answer, taken)
+		t.take(&answer.Left)
 	}
 	if k != nil {
-		k.take(&answer, taken)
+		k.take(&answer.Left)
 	}
 	return answer
 }
@@ -93,28 +92,34 @@ func (r *row) ask(answer *tenant.RateAnswer, ofKey bool) {
 		}
 		if !answer.Refused || wait > answer.Wait {
 			answer.Refused, answer.Window, answer.OfKey, answer.Wait = true, w, ofKey, wait
+			answer.Left = tenant.RateLeft{Limit: limit, Reset: reset(w, limit, r.levels[w])}
 		}
 	}
 }
 
-// take takes n tokens of every bucket and says what is left, if that is less
-// than what answer says already. A refusal tells of what refuses.
-func (r *row) take(answer *tenant.RateAnswer, n float64) {
+// take takes a token of every bucket and says what is left, if that is less than
+// what least says already.
+func (r *row) take(least *tenant.RateLeft) {
 	for w := range tenant.RateWindow(tenant.RateWindows) {
 		limit := r.rates.Of(w)
 		if limit < 0 {
 			continue
 		}
-		r.levels[w] -= n
-		left := int64(r.levels[w])
-		if left < answer.Left.Remaining || left == answer.Left.Remaining && limit < answer.Left.Limit {
-			reset := w.Length()
-			if limit > 0 {
-				reset = fill(w, limit, float64(limit)-r.levels[w])
-			}
-			answer.Left = tenant.RateLeft{Limit: limit, Remaining: left, Reset: reset}
+		r.levels[w]--
+		left := int64(r.levels[w] + 1 - token)
+		if left < least.Remaining || left == least.Remaining && limit < least.Limit {
+			*least = tenant.RateLeft{Limit: limit, Remaining: left, Reset: reset(w, limit, r.levels[w])}
 		}
 	}
+}
+
+// reset is how long a bucket takes to be full; of one that never is, as long as
+// its window.
+func reset(w tenant.RateWindow, limit int64, level float64) time.Duration {
+	if limit == 0 {
+		return w.Length()
+	}
+	return fill(w, limit, float64(limit)-level)
 }
 
 // fill is how long n tokens take to flow into a bucket.

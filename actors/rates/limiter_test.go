@@ -14,8 +14,8 @@ func rates(minute, hour, day int64) *tenant.Rates {
 	return &tenant.Rates{PerMinute: minute, PerHour: hour, PerDay: day}
 }
 
-func caller(id string, ofTenant, ofKey *tenant.Rates) *tenant.Context {
-	return &tenant.Context{TenantID: tenant.ID(id), KeyID: tenant.KeyID("k-" + id), Rates: ofTenant, KeyRates: ofKey}
+func caller(id string, ofTenant, ofKey *tenant.Rates) tenant.RateCaller {
+	return tenant.RateCaller{Tenant: tenant.ID(id), Key: tenant.KeyID("k-" + id), Rates: ofTenant, OfKey: ofKey}
 }
 
 const longAgo = -1000 * time.Hour
@@ -67,7 +67,7 @@ func TestLimiterAgainstModel(t *testing.T) {
 			}
 			key := 1 + r.IntN(3)
 			tc := caller("t", all[0], all[key])
-			tc.KeyID = tenant.KeyID(strconv.Itoa(key))
+			tc.Key = tenant.KeyID(strconv.Itoa(key))
 			got := l.Take(tc, longAgo, now)
 			must, close := true, false
 			for _, i := range []int{0, key} {
@@ -145,14 +145,14 @@ func TestRefusedTakesNothing(t *testing.T) {
 		}
 	}
 	other := caller("t", tc.Rates, rates(100, -1, -1))
-	other.KeyID = "other"
+	other.Key = "other"
 	for i := range 10 {
 		if a := l.Take(other, longAgo, 0); a.Refused != (i >= 7) || a.Refused && a.OfKey {
 			t.Fatalf("%d: %+v", i, a)
 		}
 	}
-	third := caller("t", nil, other.KeyRates)
-	third.KeyID = "other"
+	third := caller("t", nil, other.OfKey)
+	third.Key = "other"
 	if a := l.Take(third, longAgo, 0); a.Refused || a.Left.Remaining != 92 {
 		t.Fatalf("the key of refused requests: %+v", a)
 	}
@@ -184,7 +184,7 @@ func TestNoneAndNothing(t *testing.T) {
 			t.Errorf("a limit of 0: %+v", a)
 		}
 	}
-	for _, tc := range []*tenant.Context{caller("u", nil, nil), caller("u", rates(-1, -1, -1), rates(-1, -1, -1))} {
+	for _, tc := range []tenant.RateCaller{caller("u", nil, nil), caller("u", rates(-1, -1, -1), rates(-1, -1, -1))} {
 		if a := l.Take(tc, longAgo, 0); a != (tenant.RateAnswer{}) {
 			t.Errorf("no limit: %+v", a)
 		}
@@ -198,7 +198,7 @@ func TestNoneAndNothing(t *testing.T) {
 // an hour's or a day's limit, and what flows in from then on. What it knows from
 // before it decides is not forgotten by it.
 func TestAfterFailOver(t *testing.T) {
-	count := func(l *Limiter, tc *tenant.Context, since, now time.Duration) (n int) {
+	count := func(l *Limiter, tc tenant.RateCaller, since, now time.Duration) (n int) {
 		for !l.Take(tc, since, now).Refused {
 			n++
 		}
@@ -293,7 +293,7 @@ func BenchmarkTake(b *testing.B) {
 	for _, tenants := range []int{1, 1000, RowsMax} {
 		b.Run(fmt.Sprint(tenants), func(b *testing.B) {
 			l := New(RowsMax)
-			tcs := make([]*tenant.Context, tenants)
+			tcs := make([]tenant.RateCaller, tenants)
 			all := rates(1e6, 1e8, 1e9)
 			for i := range tcs {
 				tcs[i] = caller(fmt.Sprint(i), all, all)
