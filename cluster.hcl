@@ -125,6 +125,44 @@ limits {
   auth_block    = "5m"
 }
 
+# An endpoint that makes vectors of texts, in the form of OpenAI's
+# /v1/embeddings, for every tenant that has none of its own (PUT /auth/embedding).
+# A collection that is created with `embedding` keeps the model and dimension, and
+# refuses those of another.
+embedding {
+  url       = "" # that requests are posted to: "https://api.openai.com/v1/embeddings"
+  model     = ""
+  api_key   = "" # better in WAGGLE_EMBEDDING_API_KEY than here
+  dimension = 0  # of its vectors; must be said when there is a url
+
+  # Lets the address be a private one or of this machine, and the url be http://.
+  # The addresses where clouds keep their metadata stay refused.
+  allow_private = false
+
+  batch   = 64    # texts in one request
+  timeout = "30s" # of one request
+
+  # Vectors of queries that are kept, of all tenants together.
+  cache_bytes = "32MB"
+
+  # The same for the endpoints of tenants. Whoever has an ADMIN key can then make
+  # this node ask whatever it can reach.
+  tenants_allow_private = false
+}
+
+# An endpoint that orders documents by a query, for searches that ask for it.
+rerank {
+  url           = "" # "https://api.cohere.com/v2/rerank", "https://api.jina.ai/v1/rerank"
+  model         = ""
+  api_key       = "" # better in WAGGLE_RERANK_API_KEY than here
+  allow_private = false
+  timeout       = "30s"
+
+  # documents: {"model", "query", "documents"}, as Cohere and Jina have it.
+  # texts: {"query", "texts"}, as Text Embeddings Inference has it.
+  form = "documents"
+}
+
 # This node as one of several; without a name it is alone. The first node is one
 # that was alone before; a further one begins with an empty data_dir and a token
 # of `waggle cluster token`. docs/cluster.md shows it step by step.

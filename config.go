@@ -11,6 +11,7 @@ import (
 
 	"github.com/hivehub/waggle/collection"
 	httpedge "github.com/hivehub/waggle/http"
+	"github.com/hivehub/waggle/http/embedding"
 	"github.com/hivehub/waggle/hubsvc"
 )
 
@@ -26,6 +27,8 @@ type Config struct {
 	Storage    StorageConfig
 	Limits     httpedge.Limits
 	Cluster    ClusterConfig
+	Embedding  EmbeddingConfig
+	Rerank     RerankConfig
 }
 
 // ListenConfig says where the node listens.
@@ -138,8 +141,10 @@ func DefaultConfig() Config {
 			CheckpointInterval: 30 * time.Second,
 			DeltaBytesMax:      256 << 20,
 		},
-		Limits:  httpedge.DefaultLimits(),
-		Cluster: ClusterConfig{SwapAfter: 5 * time.Minute},
+		Limits:    httpedge.DefaultLimits(),
+		Cluster:   ClusterConfig{SwapAfter: 5 * time.Minute},
+		Embedding: EmbeddingConfig{Batch: embedding.BatchDefault, Timeout: embedding.TimeoutDefault, CacheBytes: embedding.CacheBytesDefault},
+		Rerank:    RerankConfig{Timeout: embedding.TimeoutDefault, Form: formDocuments},
 	}
 }
 
@@ -156,7 +161,7 @@ var otherNames = map[string]string{"hub.signing_secret": "HIVEHUB_SIGNING_SECRET
 
 func (c *Config) settings() []setting {
 	l, r := &c.Limits, &c.Limits.Request
-	return []setting{
+	return append(c.endpointSettings(), []setting{
 		{"data_dir", &c.DataDir},
 		{"secret_file", &c.SecretFile},
 		{"partitions", &c.Partitions},
@@ -213,7 +218,7 @@ func (c *Config) settings() []setting {
 		{"cluster.tls.cert", &c.Cluster.TLS.Cert},
 		{"cluster.tls.key", &c.Cluster.TLS.Key},
 		{"cluster.tls.ca", &c.Cluster.TLS.CA},
-	}
+	}...)
 }
 
 // Validate returns every fault of c.
@@ -224,6 +229,8 @@ func (c *Config) Validate() error {
 		oneOf("log.format", c.Log.Format, "text", "json"),
 		c.Hub.validate(),
 		c.validateOpen(),
+		c.Embedding.validate(),
+		c.Rerank.validate(),
 		c.positive(),
 	}
 	if c.DataDir == "" {
@@ -280,15 +287,15 @@ func (c *ClusterConfig) validate() error {
 	return errors.Join(faults...)
 }
 
-// positive holds for every number and duration there is: none of them has a
-// meaning for 0.
+// positive holds for every number and duration there is, but the dimension of
+// an endpoint that is not there: none of them has a meaning for 0.
 func (c *Config) positive() error {
 	var faults []error
 	for _, s := range c.settings() {
 		var ok bool
 		switch t := s.target.(type) {
 		case *int:
-			ok = *t > 0
+			ok = *t > 0 || t == &c.Embedding.Dimension && c.Embedding.URL == ""
 		case *int64:
 			ok = *t > 0
 		case *time.Duration:

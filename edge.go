@@ -46,6 +46,7 @@ func startEdge(lc fx.Lifecycle, c Config, l *listeners, b behindEdge, log *slog.
 			return state
 		},
 		Registry:   nodeMetrics(n, g),
+		Embedding:  c.embedding(hub),
 		RecordAuth: authRecorder(n, hub),
 		Cluster:    g, Nodes: clusterState{h, n, hub},
 	})

@@ -27,6 +27,11 @@ const (
 	reasonMediaType     collection.Reason = "UNSUPPORTED_MEDIA_TYPE"
 	reasonSlowBody      collection.Reason = "REQUEST_TIMEOUT"
 	reasonHeaderTooLong collection.Reason = "HEADERS_TOO_LARGE"
+
+	reasonNoEmbedding       collection.Reason = "NO_EMBEDDING_ENDPOINT"
+	reasonEmbeddingDiffers  collection.Reason = "EMBEDDING_MISMATCH"    // the endpoint is of another model than the collection
+	reasonEmbeddingRefused  collection.Reason = "EMBEDDING_FAILED"      // the endpoint gives no vectors, and asking again does not help
+	reasonEmbeddingNotThere collection.Reason = "EMBEDDING_UNAVAILABLE" // it gives none now
 )
 
 // fault is how one kind of error looks on each surface.
@@ -69,6 +74,10 @@ var faults = struct {
 		reasonMethod:                       {native: 405, word: "METHOD_NOT_ALLOWED", qdrant: 405, label: "Bad request: "},
 		reasonMediaType:                    {native: 415, word: "UNSUPPORTED_MEDIA_TYPE", qdrant: 415, label: "Bad request: "},
 		reasonSlowBody:                     {native: 408, word: "REQUEST_TIMEOUT", qdrant: 408, label: "Timeout: "},
+		reasonNoEmbedding:                  {native: 409, word: "NO_EMBEDDING_ENDPOINT", qdrant: 409, label: "Wrong input: "},
+		reasonEmbeddingDiffers:             {native: 409, word: "EMBEDDING_MISMATCH", qdrant: 409, label: "Wrong input: "},
+		reasonEmbeddingRefused:             {native: 502, word: "EMBEDDING_FAILED", qdrant: 502, label: "Service internal error: "},
+		reasonEmbeddingNotThere:            {native: 503, word: "EMBEDDING_UNAVAILABLE", qdrant: 503, label: "Service unavailable: ", retry: true},
 		reasonHeaderTooLong:                {native: 431, word: "HEADERS_TOO_LARGE", qdrant: 431, label: "Bad request: "},
 	},
 	codes: [collection.CodeEnd]fault{

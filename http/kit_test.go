@@ -228,8 +228,9 @@ const operator = "OPERATOR"
 func newEdge(t *testing.T, change func(*Options)) *edge {
 	t.Helper()
 	e := &edge{t: t, engine: &recorder{}, keys: map[string]string{}, logged: &logBuffer{}}
+	keeper := e.newHub()
 	o := Options{
-		Engine: e.engine, Hub: e.newHub(), Version: "9.8.7", Limits: patientLimits(), Rates: rates.New(100),
+		Engine: e.engine, Hub: keeper, Embedding: Embedding{Tenants: keeper}, Version: "9.8.7", Limits: patientLimits(), Rates: rates.New(100),
 		Logger: slog.New(slog.NewTextHandler(e.logged, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	if change != nil {
@@ -273,7 +274,7 @@ func openPort(t *testing.T) net.Listener {
 func (e *edge) newHub() *hubsvc.Embedded {
 	directory := hubsvc.NewDirectory(hubsvc.NewKeyHasher([]byte("a secret of the tests")), time.Now)
 	group := &memGroup{machine: hubsvc.NewMachine(directory.Observe), rows: map[string][]byte{}}
-	hub := hubsvc.NewEmbedded(directory, group, hubsvc.EmbeddedOptions{SealKey: make([]byte, hubsvc.SealKeyBytes)})
+	hub := hubsvc.NewEmbedded(directory, group, hubsvc.EmbeddedOptions{SealKey: make([]byte, hubsvc.SealKeyBytes), EndpointSealKey: make([]byte, hubsvc.SealKeyBytes)})
 	ctx := context.Background()
 	_, first, err := hub.Birth(ctx, hubsvc.BirthOptions{Partitions: 16})
 	if err != nil {

@@ -317,7 +317,9 @@ func ghost(p *place) string {
 // nativeBodies are bodies with which the operations of the native API do
 // something.
 var nativeBodies = map[string]string{
-	"POST /collections": `{"name":"stolen","dimension":2,"metric":"dot"}`,
+	"POST /collections":   `{"name":"stolen","dimension":2,"metric":"dot"}`,
+	"PUT /auth/embedding": `{"url":"https://stolen.example/v1/embeddings","model":"stolen","dimension":2,"api_key":"stolen"}`,
+	"POST /embed":         `{"text":"stolen"}`,
 }
 
 // bodyOf is a body with which a route does something.

@@ -49,13 +49,14 @@ type collectionList struct {
 
 // nativeCollection describes a collection.
 type nativeCollection struct {
-	Name        string `json:"name"`
-	Dimension   int    `json:"dimension,omitempty" doc:"Of the default dense vector; absent when there is none."`
-	Metric      string `json:"metric,omitempty" doc:"How the default dense vectors are compared." enum:"cosine,euclidean,dot,manhattan"`
-	VectorCount uint64 `json:"vector_count" doc:"Points in the collection."`
-	Bytes       uint64 `json:"storage_bytes" doc:"What its points take, as stored."`
-	CreatedAt   string `json:"created_at" doc:"RFC 3339."`
-	Status      string `json:"status" doc:"building while a graph is behind its points." enum:"ready,building"`
+	Name        string         `json:"name"`
+	Dimension   int            `json:"dimension,omitempty" doc:"Of the default dense vector; absent when there is none."`
+	Metric      string         `json:"metric,omitempty" doc:"How the default dense vectors are compared." enum:"cosine,euclidean,dot,manhattan"`
+	VectorCount uint64         `json:"vector_count" doc:"Points in the collection."`
+	Bytes       uint64         `json:"storage_bytes" doc:"What its points take, as stored."`
+	CreatedAt   string         `json:"created_at" doc:"RFC 3339."`
+	Embedding   *embeddingJSON `json:"embedding,omitempty" doc:"Which model makes its dense vectors of texts; absent when nobody does."`
+	Status      string         `json:"status" doc:"building while a graph is behind its points." enum:"ready,building"`
 }
 
 func (s *Server) nativeListCollections(r *request, tc tenant.Context, _ *nothing) (collectionList, error) {
@@ -83,6 +84,9 @@ func describeNative(info *collection.Info) nativeCollection {
 	if v := defaultVector(&info.Config); v != nil {
 		body.Dimension, body.Metric = v.Size, metricOf(v.Distance)
 	}
+	if p, ok := embeddingOf(&info.Config); ok {
+		body.Embedding = &embeddingJSON{Model: p.model, Dimension: p.dimension}
+	}
 	return body
 }
 
@@ -103,6 +107,7 @@ type newCollection struct {
 	Metric       string            `json:"metric" doc:"How dense vectors are compared." enum:"cosine,euclidean,dot,manhattan" default:"cosine"`
 	HNSW         *hnswJSON         `json:"hnsw" doc:"Of the graph that finds neighbours."`
 	Quantization *quantizationJSON `json:"quantization" doc:"How vectors are kept smaller beside the whole ones."`
+	Embedding    *embeddingJSON    `json:"embedding" doc:"Makes the dense vectors of texts by the configured endpoint, whose model and dimension the collection then has. Without it dense vectors are the caller's own."`
 }
 
 type hnswJSON struct {
@@ -122,6 +127,9 @@ type collectionMade struct {
 }
 
 func (s *Server) nativeCreateCollection(r *request, tc tenant.Context, q *newCollection) (collectionMade, error) {
+	if err := s.resolveEmbedding(&tc, q); err != nil {
+		return collectionMade{}, err
+	}
 	config := q.config()
 	if err := config.Validate(s.limits.Request); err != nil {
 		return collectionMade{}, err
@@ -149,6 +157,9 @@ func (q *newCollection) config() collection.Config {
 	}
 	if q.Quantization != nil {
 		extra["quantization_config"] = map[string]any{q.Quantization.Type: map[string]any{"type": "int8"}}
+	}
+	if q.Embedding != nil {
+		extra[embeddingMember] = embeddingParams{model: q.Embedding.Model, dimension: q.Embedding.Dimension}.kept()
 	}
 	config.Extra = extra
 	return config

@@ -92,7 +92,7 @@ func (o operation[Q, A]) native() *native {
 
 // natives is the whole table.
 func (s *Server) natives() []*native {
-	return s.nativeCollections()
+	return append(s.nativeCollections(), s.nativeEmbed()...)
 }
 
 // operationRoutes are the routes of the table: each with and without the prefix.

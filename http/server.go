@@ -13,21 +13,23 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
 
+	"github.com/hivehub/waggle/http/embedding"
 	"github.com/hivehub/waggle/hubsvc"
 )
 
 // Options is what a Server is made of.
 type Options struct {
-	Engine  Engine
-	Hub     Hub
-	Cluster Cluster       // nil: there are no other nodes
-	Nodes   Nodes         // what the operator may ask about the cluster; nil: nothing
-	Health  func() Health // called for every probe: it must be cheap. nil: always ready
-	Rates   Rates         // counts requests; nil lets none in where there are rates
-	Version string        // of Waggle
-	Commit  string        // 40 characters, or ""
-	Limits  Limits
-	Access  Access // its Validate has no fault
+	Engine    Engine
+	Hub       Hub
+	Cluster   Cluster       // nil: there are no other nodes
+	Nodes     Nodes         // what the operator may ask about the cluster; nil: nothing
+	Health    func() Health // called for every probe: it must be cheap. nil: always ready
+	Rates     Rates         // counts requests; nil lets none in where there are rates
+	Version   string        // of Waggle
+	Commit    string        // 40 characters, or ""
+	Limits    Limits
+	Access    Access // its Validate has no fault
+	Embedding Embedding
 	// RecordAuth tells the hub who came with which key; nil tells nobody.
 	RecordAuth func(context.Context, []hubsvc.AuthSeen) error
 	Logger     *slog.Logger // nil: nothing is logged
@@ -73,6 +75,7 @@ type Server struct {
 	forwards fasthttp.RequestHandler // routes what other nodes send
 
 	operations []*native // the native API's
+	embed      Embedding
 }
 
 // port is one listener and the server behind it.
@@ -100,9 +103,13 @@ func New(o Options) *Server {
 		engine: o.Engine, hub: o.Hub, cluster: o.Cluster, nodes: o.Nodes, rates: o.Rates, health: o.Health,
 		version: o.Version, commit: o.Commit,
 		limits: o.Limits, door: newDoor(&o), log: o.Logger,
+		embed: o.Embedding,
 		meter: newMeter(o.Version, o.Registry), started: time.Now(),
 	}
 	s.base, s.cancel = context.WithCancel(context.Background())
+	if s.embed.Client == nil {
+		s.embed.Client = embedding.New(embedding.Options{})
+	}
 	s.conns.init()
 	s.inFlight.init()
 	s.operations = s.natives()
@@ -174,6 +181,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		}
 		<-p.done
 	}
+	s.embed.Client.Close()
 	if e := s.conns.drain(ctx); e != nil && err == nil {
 		err = e
 	}

@@ -60,7 +60,7 @@ func newWorld(t *testing.T) *world {
 		}
 		return collection.Machine{}
 	}})
-	w.hub = hubsvc.NewEmbedded(keys, actors.HubGroup(w.kit.Node.SystemReplica()), hubsvc.EmbeddedOptions{SealKey: make([]byte, hubsvc.SealKeyBytes)})
+	w.hub = hubsvc.NewEmbedded(keys, actors.HubGroup(w.kit.Node.SystemReplica()), hubsvc.EmbeddedOptions{SealKey: make([]byte, hubsvc.SealKeyBytes), EndpointSealKey: make([]byte, hubsvc.SealKeyBytes)})
 	_, first, err := w.hub.Birth(t.Context(), hubsvc.BirthOptions{Partitions: 16})
 	noError(t, err)
 	limits.Follow(w.kit.Node.SystemReplica())
@@ -96,6 +96,7 @@ func (w *world) door(t *testing.T, c Cluster) *edge {
 	t.Helper()
 	e := newEdge(t, func(o *Options) {
 		o.Engine, o.Hub, o.Nodes, o.Access.SigningSecret = w.data, w.hub, silentNodes{}, edgeSecret
+		o.Embedding.Tenants = w.hub
 		if o.Cluster = c; c == nil {
 			o.Cluster = &neighbours{leader: func(int) (uint32, bool) { return 1, true }}
 		}
