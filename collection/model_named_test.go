@@ -120,6 +120,7 @@ func lessVectors(p Point, refs []VectorRef) Point {
 
 // forget takes a collection out of the catalog, and its aliases with it.
 func (m *model) forget(id uint64) {
+	m.ended(id)
 	delete(m.live, id)
 	for key, to := range m.aliases {
 		if to == id {

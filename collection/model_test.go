@@ -26,6 +26,7 @@ type model struct {
 	told     uint64 // sequence number of the last record
 	erased   map[tenant.ID]Erasure
 	aliases  map[modelKey]uint64 // to the collection
+	use      modelUsage
 }
 
 type modelRecord struct {
@@ -41,6 +42,7 @@ type modelCollection struct {
 	changes uint64
 	setting any                     // of Config.Extra["x"]["y"]
 	fields  map[string]PayloadIndex // declared
+	use     modelUse
 }
 
 type modelPoint struct {
@@ -64,6 +66,7 @@ func (m *model) clone() *model {
 	c := *m
 	c.requests, c.nonces, c.erased = maps.Clone(m.requests), maps.Clone(m.nonces), maps.Clone(m.erased)
 	c.outbox, c.aliases = slices.Clone(m.outbox), maps.Clone(m.aliases)
+	c.use = m.use.clone()
 	c.live = map[uint64]*modelCollection{}
 	for id, mc := range m.live {
 		copied := *mc
@@ -168,6 +171,10 @@ func (m *model) perform(c Command) (Answer, string) {
 		n := len(m.outbox)
 		m.outbox = slices.DeleteFunc(m.outbox, func(r modelRecord) bool { return r.Sequence <= op.Upto })
 		return Answer{Affected: n - len(m.outbox)}, ""
+	case CutUsage:
+		return m.cut(), ""
+	case UsageDone:
+		return m.use.done(op.Upto), ""
 	case DropTenant:
 		return m.drop(c.Tenant), ""
 	}
@@ -194,7 +201,7 @@ func (m *model) tell(c Notice) {
 func (m *model) gone(c Command) bool {
 	_, gone := m.erased[c.Tenant]
 	switch c.Op.(type) {
-	case CheckDigest, OutboxDone:
+	case CheckDigest, OutboxDone, CutUsage, UsageDone:
 		return false
 	}
 	return gone
@@ -240,6 +247,8 @@ func (mc *modelCollection) change(c Command) (answer Answer, refusal string) {
 		return stays
 	}
 	put := func(ordinal int, p Point) {
+		old, there := mc.points[p.ID]
+		mc.use.write(old.bytes, modelBytes(p), there)
 		mc.points[p.ID] = modelPoint{mc.changes<<16 | uint64(ordinal), p, modelBytes(p)}
 		answer.Affected++
 	}
@@ -280,6 +289,7 @@ func (mc *modelCollection) change(c Command) (answer Answer, refusal string) {
 	case DeletePoints:
 		for _, id := range op.IDs {
 			if _, ok := mc.points[id]; ok && !moved(id) {
+				mc.use.remove(mc.points[id].bytes)
 				delete(mc.points, id)
 				answer.Affected++
 			}
@@ -350,6 +360,10 @@ func anyCommand(t *rapid.T, m *model) Command {
 	switch rapid.IntRange(0, 19).Draw(t, "rare") {
 	case 0:
 		c = Command{Time: c.Time, Op: OutboxDone{Upto: rapid.Uint64Range(0, m.told+1).Draw(t, "upto")}}
+	case 2:
+		c = Command{Time: c.Time, Op: CutUsage{}}
+	case 3:
+		c = Command{Time: c.Time, Op: UsageDone{Upto: rapid.Uint64Range(0, m.use.last+1).Draw(t, "upto")}}
 	case 1:
 		if rapid.IntRange(0, 3).Draw(t, "drop") == 0 {
 			c = Command{Tenant: c.Tenant, Time: c.Time, Op: DropTenant{Max: 1000}}
@@ -455,7 +469,7 @@ func TestMachineAgainstModel(t *testing.T) {
 				t.Fatal(err)
 			}
 			if _, purge := c.Op.(Purge); purge {
-				m.time = max(m.time, c.Time)
+				m.elapse(max(m.time, c.Time))
 				if out.Err != nil || len(out.Events) > 0 {
 					t.Fatal(out.Err, out.Events)
 				}
@@ -472,6 +486,8 @@ func TestMachineAgainstModel(t *testing.T) {
 				}
 				continue
 			}
+			m.elapse(attempt.time)
+			attempt.use.held = m.use.held
 			m = attempt
 			if _, drop := c.Op.(DropTenant); drop { // how many keys and nonces were still there is nobody's business
 				answer.Affected = max(answer.Affected, out.Answer.(Answer).Affected)
@@ -542,6 +558,7 @@ func compare(t *rapid.T, s *memStore, m *model, live map[uint64]map[uint64]Point
 		}
 	}
 	compareCatalog(t, s, m)
+	compareUsage(t, s, m)
 	for id, mc := range m.live {
 		info, ok, err := LookupCollection(s, mc.tenant, mc.name)
 		if err != nil || !ok || info.ID != id || info.Config.CreatedAt != mc.created || info.Points != uint64(len(mc.points)) {
