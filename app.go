@@ -53,6 +53,7 @@ func serve(ctx context.Context, c Config) error {
 			newNetwork,          // the way to the other nodes
 			startNode,           // node log, partitions, replica actors
 			startHub,            // tenants, plans, keys; born if need be
+			startRemoteHub,      // or what a hub elsewhere knows
 			joinOthers,          // peers, Consul, placement
 			startQuotas,         // limits for every write
 			startGrains,         // collections

@@ -56,11 +56,13 @@ log {
   format = "text" # text, json
 }
 
-# Who knows the keys: so far the hub inside the node.
+# Who knows the keys.
 hub {
   # false needs tenant_isolation = "none": no key is looked at.
   enabled = true
-  mode    = "embedded"
+
+  # embedded: the hub inside the cluster. remote: one outside of it, at api_url.
+  mode = "embedded"
 
   # collection: each tenant has its own names. none: requests without a key are
   # those of the tenant `default`; for one node, on this machine only, and asked
@@ -76,6 +78,32 @@ hub {
   # the same on every node and in the service. Better in HIVEHUB_SIGNING_SECRET
   # than here. Without it no such request is believed.
   signing_secret = ""
+
+  # The rest is for mode = "remote": where the hub is (also HIVEHUB_API_URL), and
+  # the key of a service there with which this node asks it. Better in
+  # HIVEHUB_SERVICE_API_KEY than here.
+  api_url         = "https://api.hivehub.cloud"
+  service_api_key = ""
+  service_name    = "waggle"
+
+  # How long a question to the hub may take, all its tries together; and how
+  # often one is tried again after an error of the network or the server.
+  timeout_seconds = 30
+  retries         = 3
+
+  # What the hub said of a key or a tenant is good for so long; beyond that, and
+  # only while the hub does not answer, for grace_seconds.
+  cache {
+    enabled             = true
+    api_key_ttl_seconds = 300
+    quota_ttl_seconds   = 60
+    grace_seconds       = 900
+    max_entries         = 100000 # keys, and likewise tenants
+  }
+
+  connection_pool {
+    max_idle_per_host = 10
+  }
 }
 
 storage {

@@ -64,7 +64,37 @@ type HubConfig struct {
 	TenantIsolation string
 	Listen          string // of the hub's API for services; "off" for none
 	SigningSecret   secretText
+	Remote          RemoteHubConfig
 }
+
+// RemoteHubConfig says how a hub outside of the cluster is asked.
+type RemoteHubConfig struct {
+	URL            string
+	ServiceKey     secretText
+	ServiceName    string
+	TimeoutSeconds int
+	Retries        int
+	IdlePerHost    int
+	Cache          HubCacheConfig
+}
+
+// HubCacheConfig says for how long what a hub outside of the cluster said is good.
+type HubCacheConfig struct {
+	Enabled      bool
+	KeySeconds   int
+	QuotaSeconds int
+	GraceSeconds int // beyond that, while the hub does not answer
+	EntriesMax   int
+}
+
+// The words of hub.mode.
+const (
+	modeEmbedded = "embedded"
+	modeRemote   = "remote"
+)
+
+// remote reports whether the hub is outside of the cluster.
+func (h *HubConfig) remote() bool { return h.Mode == modeRemote }
 
 // secretText is a setting that no print shows.
 type secretText string
@@ -134,7 +164,13 @@ func DefaultConfig() Config {
 		Partitions: 64,
 		Listen:     ListenConfig{Address: "127.0.0.1:15002", QdrantAddress: "127.0.0.1:6333"},
 		Log:        LogConfig{Level: "info", Format: "text"},
-		Hub:        HubConfig{Enabled: true, Mode: "embedded", TenantIsolation: isolationCollection, Listen: off},
+		Hub: HubConfig{
+			Enabled: true, Mode: modeEmbedded, TenantIsolation: isolationCollection, Listen: off,
+			Remote: RemoteHubConfig{
+				URL: "https://api.hivehub.cloud", ServiceName: "waggle", TimeoutSeconds: 30, Retries: 3, IdlePerHost: 10,
+				Cache: HubCacheConfig{Enabled: true, KeySeconds: 300, QuotaSeconds: 60, GraceSeconds: 900, EntriesMax: 100_000},
+			},
+		},
 		Storage: StorageConfig{
 			SegmentBytes:       64 << 20,
 			CheckpointBytes:    16 << 20,
@@ -157,10 +193,14 @@ type setting struct {
 }
 
 // otherNames are further environment variables of a setting, weaker than its own.
-var otherNames = map[string]string{"hub.signing_secret": "HIVEHUB_SIGNING_SECRET"}
+var otherNames = map[string]string{
+	"hub.signing_secret":  "HIVEHUB_SIGNING_SECRET",
+	"hub.api_url":         "HIVEHUB_API_URL",
+	"hub.service_api_key": "HIVEHUB_SERVICE_API_KEY",
+}
 
 func (c *Config) settings() []setting {
-	l, r := &c.Limits, &c.Limits.Request
+	l, r, h := &c.Limits, &c.Limits.Request, &c.Hub.Remote
 	return append(c.endpointSettings(), []setting{
 		{"data_dir", &c.DataDir},
 		{"secret_file", &c.SecretFile},
@@ -180,6 +220,17 @@ func (c *Config) settings() []setting {
 		{"hub.tenant_isolation", &c.Hub.TenantIsolation},
 		{"hub.listen", &c.Hub.Listen},
 		{"hub.signing_secret", &c.Hub.SigningSecret},
+		{"hub.api_url", &h.URL},
+		{"hub.service_api_key", &h.ServiceKey},
+		{"hub.service_name", &h.ServiceName},
+		{"hub.timeout_seconds", &h.TimeoutSeconds},
+		{"hub.retries", &h.Retries},
+		{"hub.connection_pool.max_idle_per_host", &h.IdlePerHost},
+		{"hub.cache.enabled", &h.Cache.Enabled},
+		{"hub.cache.api_key_ttl_seconds", &h.Cache.KeySeconds},
+		{"hub.cache.quota_ttl_seconds", &h.Cache.QuotaSeconds},
+		{"hub.cache.grace_seconds", &h.Cache.GraceSeconds},
+		{"hub.cache.max_entries", &h.Cache.EntriesMax},
 		{"storage.segment_bytes", &c.Storage.SegmentBytes},
 		{"storage.checkpoint_bytes", &c.Storage.CheckpointBytes},
 		{"storage.checkpoint_interval", &c.Storage.CheckpointInterval},

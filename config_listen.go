@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
+	"regexp"
 	"strings"
 
 	httpedge "github.com/hivehub/waggle/http"
@@ -105,8 +107,8 @@ func (h *HubConfig) validate() error {
 	var faults []error
 	if err := oneOf("hub.mode", h.Mode, "embedded", "remote"); err != nil {
 		faults = append(faults, err)
-	} else if h.Mode != "embedded" {
-		faults = append(faults, fmt.Errorf(`hub.mode: %q is not built yet; use "embedded"`, h.Mode))
+	} else if h.remote() {
+		faults = append(faults, h.validateRemote())
 	}
 	if err := oneOf("hub.tenant_isolation", h.TenantIsolation, isolationNone, isolationCollection, isolationStorage); err != nil {
 		faults = append(faults, err)
@@ -124,6 +126,36 @@ func (h *HubConfig) validate() error {
 	}
 	return errors.Join(faults...)
 }
+
+// validateRemote demands what a client of a hub elsewhere needs.
+func (h *HubConfig) validateRemote() error {
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	u, err := url.Parse(h.Remote.URL)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.HasSuffix(u.Path, "/"):
+		fault("hub.api_url: %q is not an address such as https://hub.example.com", h.Remote.URL)
+	case u.Scheme == "http" && !isLoopback(net.JoinHostPort(u.Hostname(), "80")):
+		fault("hub.api_url: keys would cross the network to %s in the clear; use https", u.Host)
+	}
+	if h.Remote.ServiceKey == "" {
+		fault(`hub.service_api_key: is empty; with mode = "remote" the node needs a service's key of the hub, best in HIVEHUB_SERVICE_API_KEY`)
+	} else if form, err := tenant.ParseKey(string(h.Remote.ServiceKey)); err != nil || form.Kind != tenant.KeyService {
+		fault("hub.service_api_key: is not a service's key, which begins with svc_")
+	}
+	if !serviceName.MatchString(h.Remote.ServiceName) {
+		fault("hub.service_name: is %q; must be 1 to 64 of A-Z, a-z, 0-9, ., _ and -", h.Remote.ServiceName)
+	}
+	if !h.Enabled || h.TenantIsolation == isolationNone {
+		fault(`hub.mode: with "remote" every request needs a key: hub.enabled = true and a tenant_isolation other than %q`, isolationNone)
+	}
+	if h.Listen != off {
+		fault(`hub.listen: with mode = "remote" the hub is at %s, not here`, h.Remote.URL)
+	}
+	return errors.Join(faults...)
+}
+
+var serviceName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
 // validateOpen holds a node that asks for no keys to this machine, alone.
 func (c *Config) validateOpen() error {

@@ -30,22 +30,33 @@ type behindEdge struct {
 	Node       *actors.Node
 	Grains     *grains.Client
 	Hub        *hubsvc.Embedded
+	Remote     *remoteHub
 }
 
 // startEdge opens the node to the world: everything behind it is up.
 func startEdge(lc fx.Lifecycle, c Config, l *listeners, b behindEdge, log *slog.Logger) *httpedge.Server {
 	h, n, g, hub := b.Neighbours, b.Node, b.Grains, b.Hub
 	version, commit := cli.Version()
+	metrics := nodeMetrics(n, g)
+	var who httpedge.Hub = hub
+	if b.Remote != nil {
+		who = b.Remote
+		b.Remote.register(metrics)
+	}
 	s := httpedge.New(httpedge.Options{
-		Engine: g, Hub: hub, Limits: c.Limits, Access: c.access(), Logger: log,
+		Engine: g, Hub: who, Limits: c.Limits, Access: c.access(), Logger: log,
 		Rates:   rates.New(rates.RowsMax),
 		Version: version, Commit: commit,
 		Health: func() httpedge.Health {
 			state := health(h, n, g, hub)
-			state.Parts["hub"] = map[string]any{"enabled": c.Hub.Enabled, "active": c.Hub.Enabled, "tenant_isolation": c.Hub.TenantIsolation}
+			part := map[string]any{"enabled": c.Hub.Enabled, "active": c.Hub.Enabled, "tenant_isolation": c.Hub.TenantIsolation}
+			if b.Remote != nil {
+				b.Remote.health(&state, part)
+			}
+			state.Parts["hub"] = part
 			return state
 		},
-		Registry:   nodeMetrics(n, g),
+		Registry:   metrics,
 		Embedding:  c.embedding(hub),
 		RecordAuth: authRecorder(n, hub),
 		Cluster:    g, Nodes: clusterState{h, n, hub},

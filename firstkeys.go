@@ -20,6 +20,7 @@ const firstKeysFile = "first-keys"
 // a file in the data directory that only the owner can read.
 type firstKeys struct {
 	operator, tenant string
+	elsewhere        bool   // no tenant's key is good here
 	show             bool   // made here, on a terminal
 	file             string // made here, elsewhere; "" = none
 }
@@ -48,9 +49,11 @@ func checkBootstrapKeys(env func(string) string) error {
 }
 
 // newFirstKeys makes what the environment leaves open. A file is written
-// before the birth, so that no crash can lose the keys of a cluster.
-func newFirstKeys(dir string, env func(string) string) (*firstKeys, error) {
-	k := &firstKeys{operator: env("WAGGLE_BOOTSTRAP_OPERATOR_KEY"), tenant: env("WAGGLE_BOOTSTRAP_TENANT_KEY")}
+// before the birth, so that no crash can lose the keys of a cluster. Where the
+// tenants are a hub's elsewhere, the tenant's key is good for nothing, and not
+// shown.
+func newFirstKeys(dir string, env func(string) string, elsewhere bool) (*firstKeys, error) {
+	k := &firstKeys{operator: env("WAGGLE_BOOTSTRAP_OPERATOR_KEY"), tenant: env("WAGGLE_BOOTSTRAP_TENANT_KEY"), elsewhere: elsewhere}
 	made := ""
 	if k.operator == "" {
 		k.operator = tenant.NewKey()
@@ -58,7 +61,9 @@ func newFirstKeys(dir string, env func(string) string) (*firstKeys, error) {
 	}
 	if k.tenant == "" {
 		k.tenant = tenant.NewKey()
-		made += "tenant   " + k.tenant + "\n"
+		if !elsewhere {
+			made += "tenant   " + k.tenant + "\n"
+		}
 	}
 	file := filepath.Join(dir, firstKeysFile)
 	if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) { // of a birth that failed
@@ -80,7 +85,11 @@ func newFirstKeys(dir string, env func(string) string) (*firstKeys, error) {
 // tell says where the keys are. The keys themselves go to a terminal only.
 func (k *firstKeys) tell(log *slog.Logger) {
 	if k.show {
-		fmt.Fprintf(os.Stderr, "\nThe first keys. They are shown only now:\n\n  operator  %s\n  tenant    %s\n\n", k.operator, k.tenant)
+		fmt.Fprintf(os.Stderr, "\nThe first keys. They are shown only now:\n\n  operator  %s\n", k.operator)
+		if !k.elsewhere {
+			fmt.Fprintf(os.Stderr, "  tenant    %s\n", k.tenant)
+		}
+		fmt.Fprintln(os.Stderr)
 	}
 	if k.file != "" {
 		log.Info("the first keys are in a file; take them out and delete it", "file", k.file)

@@ -25,6 +25,8 @@ const (
 	purposeCASeal  = "waggle ca seal 1"  // encryption of the certificate authority's key
 
 	purposeEndpointSeal = "waggle endpoint seal 1" // encryption of the keys of tenants' embedding endpoints
+
+	purposeCache = "waggle hub cache 1" // HMAC of access keys that another hub knows
 )
 
 // secretPath is where the cluster secret is.

@@ -229,7 +229,7 @@ func tenantOf(group uint64, data []byte) tenant.ID {
 // tenant `default` and their keys.
 //
 // A member of several reads what is on its disk; the rest comes from the others.
-func startHub(ctx context.Context, d *dataDir, s *standing, n *actors.Node, keys *hubsvc.Directory) (*hubsvc.Embedded, *firstKeys, error) {
+func startHub(ctx context.Context, c Config, d *dataDir, s *standing, n *actors.Node, keys *hubsvc.Directory) (*hubsvc.Embedded, *firstKeys, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	hub := hubsvc.NewEmbedded(keys, actors.HubGroup(n.SystemReplica()), hubsvc.EmbeddedOptions{
@@ -252,7 +252,7 @@ func startHub(ctx context.Context, d *dataDir, s *standing, n *actors.Node, keys
 	if _, born := keys.Cluster(); born || s.place != nil {
 		return hub, &firstKeys{}, nil
 	}
-	first, err := newFirstKeys(d.path, os.Getenv)
+	first, err := newFirstKeys(d.path, os.Getenv, c.Hub.remote())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -262,9 +262,15 @@ func startHub(ctx context.Context, d *dataDir, s *standing, n *actors.Node, keys
 	return hub, first, err
 }
 
-func startQuotas(lc fx.Lifecycle, n *actors.Node, limits *actors.HubLimits) *actors.Quotas {
+func startQuotas(lc fx.Lifecycle, c Config, n *actors.Node, limits *actors.HubLimits, r *remoteHub) *actors.Quotas {
 	limits.Follow(n.SystemReplica())
-	q := actors.NewQuotas(n.System(), limits, actors.QuotaOptions{})
+	var source actors.LimitSource = limits
+	o := actors.QuotaOptions{}
+	if r != nil {
+		cache := c.Hub.Remote.Cache
+		source, o.TTL, o.Grace = remoteLimits{r}, seconds(cache.QuotaSeconds), seconds(cache.GraceSeconds)
+	}
+	q := actors.NewQuotas(n.System(), source, o)
 	lc.Append(fx.StopHook(q.Stop))
 	return q
 }
@@ -277,11 +283,16 @@ type behindGrains struct {
 	Quotas     *actors.Quotas
 	Hub        *hubsvc.Embedded
 	Keys       *hubsvc.Directory
+	Remote     *remoteHub
 }
 
 func startGrains(lc fx.Lifecycle, c Config, d *dataDir, b behindGrains, log *slog.Logger) *grains.Client {
+	var hub grains.Hub = b.Hub
+	if b.Remote != nil {
+		hub = b.Remote
+	}
 	g := grains.New(grains.Options{
-		Node: b.Node, Quotas: b.Quotas, Hub: b.Hub, Topology: b.Keys, Limits: c.Limits.Request, Logger: log,
+		Node: b.Node, Quotas: b.Quotas, Hub: hub, Topology: b.Keys, Limits: c.Limits.Request, Logger: log,
 		IndexDir: filepath.Join(d.path, "index"),
 		Placement: func(id tenant.ID) (uint64, bool) {
 			p, ok := b.Keys.Partition(id)
@@ -289,5 +300,8 @@ func startGrains(lc fx.Lifecycle, c Config, d *dataDir, b behindGrains, log *slo
 		},
 	})
 	lc.Append(fx.StopHook(g.Stop))
+	if b.Remote != nil {
+		b.Remote.follow(lc, g)
+	}
 	return g
 }
