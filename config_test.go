@@ -218,7 +218,18 @@ func TestConfigValidate(t *testing.T) {
 		{env: map[string]string{"WAGGLE_LOG_LEVEL": "loud"}, want: `log.level: "loud" is not one of`},
 		{env: map[string]string{"WAGGLE_LOG_FORMAT": "xml"}, want: `log.format: "xml" is not one of`},
 		{env: map[string]string{"WAGGLE_HUB_ENABLED": "false"}, want: "hub.enabled: "},
-		{env: map[string]string{"WAGGLE_HUB_MODE": "remote"}, want: "not built yet"},
+		{env: map[string]string{"WAGGLE_HUB_MODE": "remote"}, want: "hub.service_api_key: is empty"},
+		{env: remoteNode()},
+		{env: remoteNode("HIVEHUB_API_URL", "http://127.0.0.1:15004")},
+		{env: remoteNode("HIVEHUB_API_URL", "http://hub.example.com"), want: "hub.api_url: keys would cross the network to hub.example.com in the clear"},
+		{env: remoteNode("HIVEHUB_API_URL", "hub.example.com"), want: `hub.api_url: "hub.example.com" is not an address`},
+		{env: remoteNode("WAGGLE_HUB_API_URL", "https://user:pass@hub.example.com"), want: "hub.api_url: "},
+		{env: remoteNode("HIVEHUB_SERVICE_API_KEY", "hh_live_"+strings.Repeat("a", 40)), want: "hub.service_api_key: is not a service's key"},
+		{env: remoteNode("WAGGLE_HUB_SERVICE_NAME", "a b"), want: `hub.service_name: is "a b"`},
+		{env: remoteNode("WAGGLE_HUB_TENANT_ISOLATION", "none"), want: `hub.mode: with "remote" every request needs a key`},
+		{env: remoteNode("WAGGLE_HUB_LISTEN", "127.0.0.1:15004"), want: `hub.listen: with mode = "remote" the hub is at https://api.hivehub.cloud`},
+		{env: remoteNode("WAGGLE_HUB_RETRIES", "0"), want: "hub.retries: must be more than 0"},
+		{env: remoteNode("WAGGLE_HUB_CACHE_ENABLED", "false")},
 		{env: map[string]string{"WAGGLE_HUB_TENANT_ISOLATION": "storage"}, want: "not built yet"},
 		{env: map[string]string{"WAGGLE_HUB_TENANT_ISOLATION": "none"}},
 		{env: openNode("WAGGLE_HUB_ENABLED", "false")},
@@ -262,6 +273,15 @@ func TestConfigValidate(t *testing.T) {
 	if got := strings.Count(c.Validate().Error(), "\n"); got < 10 {
 		t.Errorf("the empty configuration has only %d faults", got+1)
 	}
+}
+
+// remoteNode is the environment of a node whose hub is elsewhere, and more of it.
+func remoteNode(more ...string) map[string]string {
+	env := map[string]string{"WAGGLE_HUB_MODE": "remote", "HIVEHUB_SERVICE_API_KEY": "svc_" + strings.Repeat("a", 40)}
+	for i := 0; i < len(more); i += 2 {
+		env[more[i]] = more[i+1]
+	}
+	return env
 }
 
 // openNode is the environment of a node without keys, and more of it.

@@ -60,7 +60,7 @@ func (s *Server) completeWhose(r *request, body *whoseJSON, tc tenant.Context) e
 		rates = *k.Rates
 	}
 	shown, limits := ratesBody(rates), limitsBody(q.Limits, q.Rates)
-	body.Kind, body.Rates, body.Limits = k.Kind.String(), &shown, &limits
+	body.Kind, body.Rates, body.Plan, body.Limits = k.Kind.String(), &shown, q.Plan, &limits
 	return nil
 }
 

@@ -208,7 +208,7 @@ func TestValidateKeys(t *testing.T) {
 	delete(whole, "validated_at")
 	text, _ := json.Marshal(whole)
 	want := `{"allowed_ips":["10.0.0.0/8","::1"],"collections":["a*","b"],"expires_at":"2030-12-31T23:59:59Z","is_test":true,"key_id":"` + made["key_id"].(string) +
-		`","kind":"tenant","limits":{"collection_count":5,"requests_per_day":-1,"requests_per_hour":-1,"requests_per_minute":-1,"storage_bytes":5368709120,"vector_count":500000,"version":2},"permissions":["READ_ONLY"],"rate_limits":{"requests_per_day":-1,"requests_per_hour":-1,"requests_per_minute":5},"tenant_id":"` + string(e.tenant) + `","tenant_name":"acme","valid":true}`
+		`","kind":"tenant","limits":{"collection_count":5,"requests_per_day":-1,"requests_per_hour":-1,"requests_per_minute":-1,"storage_bytes":5368709120,"vector_count":500000,"version":2},"permissions":["READ_ONLY"],"plan":"pro","rate_limits":{"requests_per_day":-1,"requests_per_hour":-1,"requests_per_minute":5},"tenant_id":"` + string(e.tenant) + `","tenant_name":"acme","valid":true}`
 	if string(text) != want {
 		t.Errorf("got  %s\nwant %s", text, want)
 	}

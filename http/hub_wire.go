@@ -184,6 +184,7 @@ type whoseJSON struct {
 	Collections []string            `json:"collections"`
 	AllowedIPs  []string            `json:"allowed_ips"`
 	Rates       *ratesJSON          `json:"rate_limits,omitempty"`
+	Plan        string              `json:"plan,omitempty"`
 	Limits      *limitsJSON         `json:"limits,omitempty"`
 	ExpiresAt   *string             `json:"expires_at"`
 	Deprecated  bool                `json:"deprecated,omitempty"`

@@ -177,7 +177,7 @@ func (h *Hub) freshOr(ctx context.Context, g *grant, ask func(context.Context) (
 
 // fresh reports whether a grant needs no question.
 func (h *Hub) fresh(g *grant, now time.Time) bool {
-	return now.Sub(g.tc.ValidatedAt) <= h.options.Cache.KeyTTL
+	return now.Sub(g.tc.ValidatedAt) <= h.options.Cache.KeyTTL && !g.outdated.Load()
 }
 
 // good reports whether a grant is within the grace time.
@@ -293,6 +293,9 @@ func (h *Hub) adopt(tc tenant.Context, cause error) (tenant.Context, error) {
 	}
 	if !tc.ExpiresAt.IsZero() && !now.Before(tc.ExpiresAt) {
 		return tenant.Context{}, errExpired
+	}
+	if q := h.memory.quota(tc.TenantID, now); q != nil {
+		tc.Rates = someRates(q.Rates) // they do not travel
 	}
 	tc.Stale = tc.Stale || now.Sub(tc.ValidatedAt) > h.options.Cache.KeyTTL
 	return tc, nil

@@ -135,14 +135,21 @@ func TestWrongAnswersAreNoAnswers(t *testing.T) {
 	valid := `{"valid":true,"tenant_id":"t_victim","tenant_name":"v","key_id":"k_1","permissions":["ADMIN"],"collections":[],"allowed_ips":[],"expires_at":null,"is_test":false}`
 	h := newHub(t)
 	for name, fault := range map[string]func(http.ResponseWriter, *http.Request) bool{
-		"cut":       cut,
-		"500":       status(500),
-		"503":       status(503),
-		"401":       status(401),
-		"302":       func(w http.ResponseWriter, r *http.Request) bool { http.Redirect(w, r, "http://127.0.0.1:1/", 302); return true },
-		"204":       status(204),
-		"404 page":  func(w http.ResponseWriter, r *http.Request) bool { http.NotFound(w, r); return true },
-		"truncated": func(w http.ResponseWriter, _ *http.Request) bool { w.Header().Set("Content-Length", "1000"); _, _ = io.WriteString(w, valid); return true },
+		"cut": cut,
+		"500": status(500),
+		"503": status(503),
+		"401": status(401),
+		"302": func(w http.ResponseWriter, r *http.Request) bool {
+			http.Redirect(w, r, "http://127.0.0.1:1/", 302)
+			return true
+		},
+		"204":      status(204),
+		"404 page": func(w http.ResponseWriter, r *http.Request) bool { http.NotFound(w, r); return true },
+		"truncated": func(w http.ResponseWriter, _ *http.Request) bool {
+			w.Header().Set("Content-Length", "1000")
+			_, _ = io.WriteString(w, valid)
+			return true
+		},
 		"half":      says(valid[:len(valid)-1]),
 		"two":       says(valid + valid),
 		"not JSON":  says("<html>yes</html>"),
@@ -175,7 +182,9 @@ func TestWrongAnswersAreNoAnswers(t *testing.T) {
 		n.Stop()
 	}
 	n := h.client(nil)
-	h.breaks(func(w http.ResponseWriter, r *http.Request) bool { return r.URL.Path == validatePath && says(valid)(w, r) })
+	h.breaks(func(w http.ResponseWriter, r *http.Request) bool {
+		return r.URL.Path == validatePath && says(valid)(w, r)
+	})
 	if tc, err := n.Authenticate(t.Context(), h.key); err != nil || tc.TenantID != "t_victim" {
 		t.Errorf("the answer that is right: %+v, %v", tc, err) // or the table proves nothing
 	}

@@ -10,13 +10,14 @@ import (
 	"github.com/hivehub/waggle/tenant"
 )
 
-// grant is what the hub said of a key that is good. It never changes; the key
-// itself is not in it.
+// grant is what the hub said of a key that is good. The key itself is not in it.
 type grant struct {
 	whose
 	hash  hubsvc.KeyHash
 	known bool // by its hash; else only by its id
 	used  atomic.Int64
+
+	outdated atomic.Bool // the tenant's limits are others since
 }
 
 // refusal is what the hub said of what is no good key.
@@ -279,6 +280,11 @@ func (m *memory) happened(e hubsvc.Event) {
 		for id, q := range m.mu.quotas {
 			if e.Tenant == id || e.Tenant == "" && (e.Plan == "" || e.Plan == q.Plan) {
 				delete(m.mu.quotas, id)
+			}
+		}
+		for _, g := range m.mu.ids {
+			if e.Tenant == g.tc.TenantID || e.Tenant == "" && (e.Plan == "" || g.plan == "" || e.Plan == g.plan) {
+				g.outdated.Store(true)
 			}
 		}
 	case hubsvc.EventTenantSuspended, hubsvc.EventTenantResumed, hubsvc.EventTenantDeleted:

@@ -86,7 +86,7 @@ func (h *Hub) ActFor(ctx context.Context, id tenant.ID, service tenant.Context, 
 		return tenant.Context{}, err
 	}
 	tc := service
-	tc.TenantID, tc.TenantName, tc.Limits = id, q.Name, q.Limits
+	tc.TenantID, tc.TenantName, tc.Limits, tc.Rates = id, q.Name, q.Limits, someRates(q.Rates)
 	tc.Permissions, tc.Suspended, tc.Nonce = servicePermissions, q.Suspended, nonce
 	tc.Stale = tc.Stale || stale
 	return tc, nil

@@ -57,6 +57,14 @@ func limit(n *int64) int64 {
 	return *n
 }
 
+// someRates is nil for rates that are no limit.
+func someRates(r tenant.Rates) *tenant.Rates {
+	if r == (*tenant.Rates)(nil).OrUnlimited() {
+		return nil
+	}
+	return &r
+}
+
 // limitsWire are a tenant's limits; absent is no limit.
 type limitsWire struct {
 	Bytes       *int64 `json:"storage_bytes"`
@@ -76,6 +84,7 @@ type whoseWire struct {
 	Code        string      `json:"code"` // why it is not
 	Kind        string      `json:"kind"`
 	Service     string      `json:"service"`
+	Plan        string      `json:"plan"`
 	TenantID    string      `json:"tenant_id"`
 	TenantName  string      `json:"tenant_name"`
 	KeyID       string      `json:"key_id"`
@@ -107,8 +116,7 @@ func (t *wireTime) UnmarshalJSON(b []byte) error {
 // whose is what the hub says of a key: a context, or the refusal.
 type whose struct {
 	tc      tenant.Context
-	rates   tenant.Rates
-	kind    tenant.KeyKind
+	plan    string // "" when the hub does not say
 	refusal *hubsvc.Error
 }
 
@@ -134,17 +142,14 @@ func decodeWhose(b []byte, now time.Time) (whose, error) {
 	if !*w.Valid {
 		return whose{refusal: refusalOf(w.Code)}, nil
 	}
-	if w.KeyID == "" || len(w.KeyID) > idBytesMax || len(w.TenantName) > nameBytesMax {
+	if w.KeyID == "" || len(w.KeyID) > idBytesMax || len(w.TenantName) > nameBytesMax || len(w.Plan) > nameBytesMax {
 		return whose{}, errForm
 	}
 	scope, err := tenant.ParseScope(w.Collections, w.AllowedIPs)
 	if err != nil {
 		return whose{}, fmt.Errorf("%w: %w", errForm, err)
 	}
-	a := whose{rates: (*tenant.Rates)(nil).OrUnlimited(), kind: tenant.KeyTenant}
-	if w.Rates != nil {
-		a.rates = w.Rates.rates()
-	}
+	var a whose
 	a.tc = tenant.Context{
 		KeyID: tenant.KeyID(w.KeyID), Scope: scope, Deprecated: w.Deprecated, Suspended: w.Suspended,
 		IsTest: w.Test, ValidatedAt: now,
@@ -158,11 +163,8 @@ func decodeWhose(b []byte, now time.Time) (whose, error) {
 // complete adds whose the key is: a service's, or a tenant's and what it may.
 func (w *whoseWire) complete(a *whose) error {
 	switch w.Kind {
-	case "", "tenant":
-	case "mcp":
-		a.kind = tenant.KeyMCP
+	case "", "tenant", "mcp":
 	case "service":
-		a.kind = tenant.KeyService
 		if w.Service == "" || len(w.Service) > nameBytesMax || w.TenantID != "" {
 			return errForm
 		}
@@ -183,10 +185,23 @@ func (w *whoseWire) complete(a *whose) error {
 		}
 		a.tc.Permissions = append(a.tc.Permissions, p)
 	}
-	if w.Limits != nil {
-		a.tc.Limits = w.Limits.limits()
-	}
+	a.plan = w.Plan
+	w.completeLimits(&a.tc)
 	return nil
+}
+
+// completeLimits adds the tenant's limits and rates, and the key's own rates:
+// where the key has none, the hub says the tenant's again.
+func (w *whoseWire) completeLimits(tc *tenant.Context) {
+	if w.Limits != nil {
+		tc.Limits = w.Limits.limits()
+		tc.Rates = someRates(w.Limits.rates())
+	}
+	if w.Rates != nil {
+		if rates := w.Rates.rates(); rates != tc.Rates.OrUnlimited() {
+			tc.KeyRates = &rates
+		}
+	}
 }
 
 const permissionsMax = 8
