@@ -1,9 +1,11 @@
 package httpedge
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -155,4 +157,26 @@ func (r *request) releaseBody() {
 		*r.pooled = nil
 	}
 	bodies.Put(r.pooled)
+}
+
+const (
+	jsonMedia = "application/json"
+	anyMedia  = "*/*" // of a body that nobody looks at
+)
+
+// checkMedia refuses a body of another type than the wanted one. A body that
+// does not say what it is counts as JSON.
+func (r *request) checkMedia(wanted string) error {
+	if wanted == "" || wanted == anyMedia || r.forwarded != nil || r.http.RequestBodyStream() == nil {
+		return nil
+	}
+	given, _, _ := bytes.Cut(r.http.Request.Header.ContentType(), []byte(";"))
+	given = bytes.TrimSpace(given)
+	if strings.EqualFold(text(given), wanted) || len(given) == 0 && (wanted == jsonMedia || r.http.Request.Header.ContentLength() == 0) {
+		return nil
+	}
+	return &collection.Error{
+		Code: collection.InvalidArgument, Reason: reasonMediaType,
+		Message: "the body must be sent as Content-Type: " + wanted,
+	}
 }

@@ -241,7 +241,7 @@ func (c *suspect) want(rt *route, atHub bool) int {
 	}
 	i := map[string]int{"ADMIN": 0, "READ_WRITE": 1, "READ_ONLY": 2, "MCP": 3}[c.has]
 	may := c.has != "" && contract[r][i] == 'y'
-	if c.mcp && rt.path != "/mcp" || c.narrowed && strings.Contains(rt.path, ":name") {
+	if c.mcp && rt.path != "/mcp" || c.narrowed && namesCanary(rt) {
 		may = false
 	}
 	if c.suspended && (c.has != "ADMIN" || r != rowExport) {
@@ -317,9 +317,32 @@ func ghost(p *place) string {
 // nativeBodies are bodies with which the operations of the native API do
 // something.
 var nativeBodies = map[string]string{
-	"POST /collections":   `{"name":"stolen","dimension":2,"metric":"dot"}`,
 	"PUT /auth/embedding": `{"url":"https://stolen.example/v1/embeddings","model":"stolen","dimension":2,"api_key":"stolen"}`,
 	"POST /embed":         `{"text":"stolen"}`,
+	"POST /collections":        `{"name":"stolen","dimension":2,"metric":"dot"}`,
+	"PATCH /collections/:name": `{"hnsw":{"m":20}}`,
+	"POST /insert_vectors":     `{"collection":"` + canaryName + `","vectors":[{"id":"1","vector":[0,0],"payload":{"stolen":true}}]}`,
+	"POST /vector":             `{"collection":"` + canaryName + `","id":"1"}`,
+	"POST /update":             `{"collection":"` + canaryName + `","id":"1","payload":{"stolen":true}}`,
+	"POST /delete":             `{"collection":"` + canaryName + `","id":"1"}`,
+	"POST /batch_update":       `{"collection":"` + canaryName + `","updates":[{"id":"1","vector":[0,0]}]}`,
+	"POST /batch_delete":       `{"collection":"` + canaryName + `","ids":["1"]}`,
+	"POST /search":             `{"collection":"` + canaryName + `","vector":[1,2],"with_vector":true}`,
+	"POST /batch_search":       `{"collection":"` + canaryName + `","queries":[{"vector":[1,2]}]}`,
+
+	"POST /collections/:name/search":                       `{"vector":[1,2],"with_vector":true}`,
+	"PUT /collections/:name/vectors/:id":                   `{"payload":{"stolen":true}}`,
+	"POST /collections/:name/vectors/move":                 `{"ids":["1"],"destination":"` + canaryName + `2"}`,
+	"POST /collections/:name/vectors/copy":                 `{"ids":["1"],"destination":"` + canaryName + `2"}`,
+	"POST /collections/:name/vectors/delete_by_filter":     `{"filter":{"must":[{"has_id":[1]}]}}`,
+	"POST /collections/:name/vectors/bulk_update_metadata": `{"filter":{"must":[{"has_id":[1]}]},"patch":{"stolen":true}}`,
+}
+
+// namesCanary reports whether the request that the matrix sends of a route is
+// about the collection of that name.
+func namesCanary(rt *route) bool {
+	body := nativeBodies[rt.method+" "+strings.TrimPrefix(rt.path, apiPrefix)]
+	return strings.Contains(rt.path, ":name") || rt.surface == surfaceNative && strings.Contains(body, canaryName)
 }
 
 // bodyOf is a body with which a route does something.

@@ -19,7 +19,7 @@ type schemas struct {
 
 // named is the schema of a struct: a reference where the document shares them.
 func (d *schemas) named(t reflect.Type, o *members) schema {
-	if d.shared == nil {
+	if d.shared == nil || t.Name() == "" {
 		return d.object(o, inBody)
 	}
 	name := publicName(t)

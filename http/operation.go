@@ -1,7 +1,9 @@
 package httpedge
 
 import (
+	"cmp"
 	"reflect"
+	"slices"
 
 	"github.com/hivehub/waggle/collection"
 	"github.com/hivehub/waggle/tenant"
@@ -48,19 +50,20 @@ type operation[Q, A any] struct {
 
 	anywhere bool // answered by the node that is asked, whoever is in charge
 	ofHub    bool // answered by the node that leads the hub, not the tenant's
+	later    bool // it is not built: no tool, and do has no answer
 
 	do func(r *request, tc tenant.Context, q *Q) (A, error)
 }
 
 // native is an operation as the surfaces use it: without its types.
 type native struct {
-	id, method, path string
-	op               tenant.Operation
-	logs             tenant.OperationType
-	summary, about   string
-	status           int
-	media, answers   string
-	anywhere, ofHub  bool
+	id, method, path       string
+	op                     tenant.Operation
+	logs                   tenant.OperationType
+	summary, about         string
+	status                 int
+	media, answers         string
+	anywhere, ofHub, later bool
 
 	request *shape // of a struct
 	answer  *shape
@@ -72,7 +75,7 @@ type native struct {
 func (o operation[Q, A]) native() *native {
 	n := &native{
 		id: o.id, method: o.method, path: o.path, op: o.op, logs: o.logs, summary: o.summary, about: o.about,
-		status: o.status, media: o.media, answers: o.answers, anywhere: o.anywhere, ofHub: o.ofHub,
+		status: o.status, media: o.media, answers: o.answers, anywhere: o.anywhere, ofHub: o.ofHub, later: o.later,
 		request: shapeOf(reflect.TypeFor[Q]()), answer: shapeOf(reflect.TypeFor[A]()),
 		fresh: func() reflect.Value { return reflect.ValueOf(new(Q)).Elem() },
 		run: func(r *request, tc tenant.Context, q reflect.Value) (reflect.Value, error) {
@@ -92,7 +95,7 @@ func (o operation[Q, A]) native() *native {
 
 // natives is the whole table.
 func (s *Server) natives() []*native {
-	return append(s.nativeCollections(), s.nativeEmbed()...)
+	return slices.Concat(s.nativeCollections(), s.nativeVectors(), s.nativeMoves(), s.nativeSearch(), s.nativeEmbed(), nativeLater())
 }
 
 // operationRoutes are the routes of the table: each with and without the prefix.
@@ -102,7 +105,7 @@ func (s *Server) operationRoutes() []route {
 		for _, prefix := range []string{apiPrefix, ""} {
 			all = append(all, route{
 				method: n.method, path: prefix + n.path, surface: surfaceNative, op: n.op, handle: n.serve,
-				anywhere: n.anywhere, ofHub: n.ofHub, media: n.media, logs: n.logs,
+				anywhere: n.anywhere, ofHub: n.ofHub, media: cmp.Or(n.media, jsonMedia), logs: n.logs,
 			})
 		}
 	}
@@ -148,11 +151,12 @@ func (n *native) call(r *request, tc tenant.Context, arguments []byte) ([]byte, 
 }
 
 // nativeWriteOptions says how a native change of points is answered: when it is
-// applied, unless ?wait=false.
+// applied. So every answer can say what happened.
 func (r *request) nativeWriteOptions() (collection.WriteOptions, error) {
 	o, err := r.writeOptions()
-	if given, _ := r.query("wait"); given == "" {
-		o.Wait = true
+	if given, there := r.query("wait"); err == nil && there && given != "" && !o.Wait {
+		err = errParameter("query parameters", "wait: changes through this API are always waited for")
 	}
+	o.Wait = true
 	return o, err
 }

@@ -117,6 +117,13 @@ var growth = []struct{ route, body string }{
 	{"PUT /collections/:name/points/payload", `{"points":[1],"payload":{"a":"` + canaryPayload + ` and more"}}`},
 	{"POST /collections/:name/points/batch", `{"operations":[{"upsert":{"points":[{"id":2,"vector":[1,1]}]}}]}`},
 	{"POST /collections/:name/points/batch", `{"operations":[{"set_payload":{"points":[1],"payload":{"more":"of it"}}}]}`},
+	{"POST /collections", `{"name":"ghost","dimension":2}`},
+	{"POST /insert_vectors", `{"collection":"docs","vectors":[{"vector":[1,1]}]}`},
+	{"POST /insert_vectors", `{"collection":"docs","vectors":[{"id":"1","vector":[1,1],"payload":{"a":"` + canaryPayload + ` and more"}}]}`},
+	{"POST /update", `{"collection":"docs","id":"1","payload":{"more":"of it"}}`},
+	{"POST /batch_update", `{"collection":"docs","updates":[{"id":"1","payload":{"more":"of it"}}]}`},
+	{"PUT /collections/:name/vectors/:id", `{"payload":{"more":"of it"}}`},
+	{"POST /collections/:name/vectors/bulk_update_metadata", `{"filter":{"must":[{"has_id":[1]}]},"patch":{"more":"of it"}}`},
 }
 
 // TestQuotaOnEveryRoute: a tenant that has exactly what its plan allows gets
@@ -141,7 +148,8 @@ func TestQuotaOnEveryRoute(t *testing.T) {
 	full("at the beginning")
 	refused := 0
 	for _, p := range w.places() {
-		frees := p.method == "DELETE" || strings.HasSuffix(p.path, "/delete") || strings.HasSuffix(p.path, "/clear")
+		frees := p.method == "DELETE" || strings.HasSuffix(p.path, "/delete") || strings.HasSuffix(p.path, "/clear") ||
+			p.surface == surfaceNative && rowOf(p.route) == rowErase
 		if p.surface == surfaceOperator || frees {
 			continue
 		}
@@ -151,14 +159,18 @@ func TestQuotaOnEveryRoute(t *testing.T) {
 			bodies = nil
 		}
 		for _, g := range growth {
-			if p.surface != surfaceQdrant || g.route != p.method+" "+p.path {
+			if g.route != p.method+" "+strings.TrimPrefix(p.path, apiPrefix) {
 				continue
 			}
-			if strings.HasSuffix(p.path, ":name") {
+			if p.surface == surfaceQdrant && strings.HasSuffix(p.path, ":name") {
 				url = ghost(&p)
 			}
+			status, word := 507, "Quota exceeded: "
+			if p.surface == surfaceNative {
+				status, word = 429, `"code":"QUOTA_EXCEEDED"`
+			}
 			for _, headers := range [][]string{{"Api-Key", key}, w.signature(tight.ID, p.method, url+"?wait=true", g.body, nil)} {
-				w.ask(p.method, url+"?wait=true", g.body, headers...).is(507, "Quota exceeded: ")
+				w.ask(p.method, url+"?wait=true", g.body, headers...).is(status, word)
 				refused++
 			}
 			bodies = nil

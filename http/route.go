@@ -66,7 +66,7 @@ type route struct {
 
 	logs tenant.OperationType // in the operation log; 0: see operationType
 
-	media string // type of the body; "": JSON
+	media string // type of the body; "": it is not looked at
 }
 
 // publicRoutes are the routes that answer without a key, all of them.
@@ -76,6 +76,11 @@ var publicRoutes = map[string]bool{
 	"native GET /health/live":                   true,
 	"native GET /health/ready":                  true,
 	"native GET /metrics":                       true, // of the process; the operator's key shows more
+	"native GET /openapi.json":                  true, // what can be asked
+	"native GET /api/v1/openapi.json":           true,
+	"native GET /reference":                     true, // the same for people
+	"native GET /reference.js":                  true,
+	"native GET /reference.css":                 true,
 	"native POST /hub/validate-key":             true, // of a key that the caller has
 	"native POST /api/v1/cluster/keys/validate": true, // likewise
 	"qdrant GET /":                              true, // clients check the version before they send a key
@@ -106,7 +111,7 @@ func (s *Server) routes() []route {
 	if s.nodes != nil {
 		all = append(all, s.clusterRoutes()...)
 	}
-	return append(all, s.operationRoutes()...)
+	return append(append(all, s.referenceRoutes()...), s.operationRoutes()...)
 }
 
 // mainApp routes the main listener: everything, Qdrant's API below its prefix.
@@ -196,6 +201,9 @@ func (r *request) run(rt *route) error {
 		return err
 	}
 	if err := r.limitTime(rt.op); err != nil {
+		return err
+	}
+	if err := r.checkMedia(rt.media); err != nil {
 		return err
 	}
 	if rt.method != fiber.MethodGet {

@@ -127,24 +127,22 @@ func (s *shape) ofSlice() {
 	inner := shapeOf(s.t.Elem())
 	s.read = func(p *nativeReader, v reflect.Value) error {
 		most := p.takeMost()
-		list := reflect.MakeSlice(s.t, 0, 0)
-		err := p.array(func() error {
-			n := list.Len()
+		v.Set(reflect.MakeSlice(s.t, 0, 0))
+		return p.array(func() error {
+			n := v.Len()
 			if n == most {
 				return p.tooManyItems(most)
 			}
-			if n == list.Cap() {
-				list.Grow(max(4, n))
+			if n == v.Cap() {
+				v.Grow(max(4, n))
 			}
-			list.SetLen(n + 1)
-			list.Index(n).SetZero()
-			if err := inner.read(p, list.Index(n)); err != nil {
+			v.SetLen(n + 1)
+			v.Index(n).SetZero()
+			if err := inner.read(p, v.Index(n)); err != nil {
 				return within("["+strconv.Itoa(n)+"]", err)
 			}
 			return nil
 		})
-		v.Set(list)
-		return err
 	}
 	if inner.t.Kind() == reflect.String {
 		s.parse = func(p *nativeReader, given string, v reflect.Value) error {
@@ -294,6 +292,20 @@ var specials = map[reflect.Type]func(*shape){
 			return s.parse(p, string(b), v)
 		}
 		s.schema = func(*schemas) schema { return schema{"type": "string", "minLength": 1, "maxLength": 255} }
+	},
+	reflect.TypeFor[metricName](): func(s *shape) {
+		s.ofString()
+		s.parse = func(_ *nativeReader, given string, v reflect.Value) error {
+			return v.Addr().Interface().(*metricName).parse(given)
+		}
+		s.read = func(p *nativeReader, v reflect.Value) error {
+			b, err := p.str()
+			if err != nil {
+				return err
+			}
+			return s.parse(p, string(b), v)
+		}
+		s.schema = func(*schemas) schema { return schema{"type": "string", "enum": sortedKeys(metricWords)} }
 	},
 	reflect.TypeFor[vectorID](): func(s *shape) {
 		s.ofString()

@@ -128,6 +128,9 @@ func (o *members) readMembers(p *nativeReader, v reflect.Value, in string) error
 	var seen uint64
 	err := p.object(func(key []byte) error {
 		i, ok := o.byName[string(key)]
+		if ok && in == inBody && o.fields[i].in == inPath {
+			return within(string(key), o.fields[i].repeated(p, v))
+		}
 		if !ok || in != "" && o.fields[i].in != in {
 			return p.fault("%s", o.unknown("member", string(key), in))
 		}
@@ -173,6 +176,22 @@ func (f *field) read(p *nativeReader, v reflect.Value) error {
 		return err
 	}
 	return f.check(v, &p.limits)
+}
+
+// repeated reads once more, in the body, what stands in the path, as older
+// clients send it: it must say the same.
+func (f *field) repeated(p *nativeReader, v reflect.Value) error {
+	again := reflect.New(f.shape.t).Elem()
+	if p.null() {
+		return nil
+	}
+	if err := f.shape.read(p, again); err != nil {
+		return err
+	}
+	if !again.Equal(v.FieldByIndex(f.index)) {
+		return errValue("is not what the path says")
+	}
+	return nil
 }
 
 // takeMost is how long the list may get that is read now; lists within it have
