@@ -240,6 +240,7 @@ func newEdge(t *testing.T, change func(*Options)) *edge {
 	main, qdrant, hub := openPort(t), openPort(t), openPort(t)
 	e.hubs = "http://" + hub.Addr().String()
 	e.main, e.qdrant = "http://"+main.Addr().String(), "http://"+qdrant.Addr().String()
+	qdrantHosts.Store(qdrant.Addr().String(), true)
 	e.Serve(main, qdrant)
 	e.ServeHub(hub)
 	t.Cleanup(func() {
@@ -327,7 +328,9 @@ func (e *edge) send(method, url, key, body string, headers ...string) reply {
 	if err != nil {
 		e.t.Fatal(err)
 	}
-	return reply{t: e.t, status: resp.StatusCode, header: resp.Header, text: string(b)}
+	got := reply{t: e.t, status: resp.StatusCode, header: resp.Header, text: string(b)}
+	asDocumented(e.t, method, url, got)
+	return got
 }
 
 // q makes a request of the Qdrant listener with the READ_WRITE key.

@@ -317,8 +317,8 @@ func ghost(p *place) string {
 // nativeBodies are bodies with which the operations of the native API do
 // something.
 var nativeBodies = map[string]string{
-	"PUT /auth/embedding": `{"url":"https://stolen.example/v1/embeddings","model":"stolen","dimension":2,"api_key":"stolen"}`,
-	"POST /embed":         `{"text":"stolen"}`,
+	"PUT /auth/embedding":      `{"url":"https://stolen.example/v1/embeddings","model":"stolen","dimension":2,"api_key":"stolen"}`,
+	"POST /embed":              `{"text":"stolen"}`,
 	"POST /collections":        `{"name":"stolen","dimension":2,"metric":"dot"}`,
 	"PATCH /collections/:name": `{"hnsw":{"m":20}}`,
 	"POST /insert_vectors":     `{"collection":"` + canaryName + `","vectors":[{"id":"1","vector":[0,0],"payload":{"stolen":true}}]}`,

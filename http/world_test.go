@@ -212,7 +212,9 @@ func (w *world) ask(method, url, body string, headers ...string) reply {
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
 	noError(w.t, err)
-	return reply{t: w.t, status: resp.StatusCode, header: resp.Header, text: string(b)}
+	got := reply{t: w.t, status: resp.StatusCode, header: resp.Header, text: string(b)}
+	asDocumented(w.t, method, url, got)
+	return got
 }
 
 // silentNodes is a cluster that has nothing to say.
