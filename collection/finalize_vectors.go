@@ -91,8 +91,15 @@ func noVector(name string) *Error {
 }
 
 // Prepare returns what a caller gave to compare with as it is compared, and
-// with which vector: using is its name. An id stays what it is.
+// with which vector: using is its name. An id stays what it is. Words that
+// nothing is named for are compared with the first text.
 func (c Config) Prepare(using string, in Input) (Input, VectorRef, error) {
+	if in.Text != nil && using == "" {
+		if len(c.Text) == 0 {
+			return in, VectorRef{}, Errorf(InvalidArgument, "the collection has no texts: it was created without an index of them")
+		}
+		using = c.Text[0].Name
+	}
 	ref, ok := c.Ref(using)
 	if !ok {
 		return in, ref, c.missingVector(using)
