@@ -56,7 +56,9 @@ func serve(ctx context.Context, c Config) error {
 			startRemoteHub,      // or what a hub elsewhere knows
 			joinOthers,          // peers, Consul, placement
 			startQuotas,         // limits for every write
+			openTally,           // counts what is read
 			startGrains,         // collections
+			startReporter,       // tells the hub what is used
 			startEdge,           // HTTP
 		),
 		fx.Invoke(func(_ *httpedge.Server) {}, announce),

@@ -79,6 +79,10 @@ hub {
   # than here. Without it no such request is believed.
   signing_secret = ""
 
+  # How often each node tells the hub what its tenants have used. A node that
+  # has much to tell, and one that stops, does it earlier.
+  usage_report_interval = "5m"
+
   # The rest is for mode = "remote": where the hub is (also HIVEHUB_API_URL), and
   # the key of a service there with which this node asks it. Better in
   # HIVEHUB_SERVICE_API_KEY than here.

@@ -65,6 +65,8 @@ type HubConfig struct {
 	Listen          string // of the hub's API for services; "off" for none
 	SigningSecret   secretText
 	Remote          RemoteHubConfig
+
+	UsageReportInterval time.Duration
 }
 
 // RemoteHubConfig says how a hub outside of the cluster is asked.
@@ -165,7 +167,7 @@ func DefaultConfig() Config {
 		Listen:     ListenConfig{Address: "127.0.0.1:15002", QdrantAddress: "127.0.0.1:6333"},
 		Log:        LogConfig{Level: "info", Format: "text"},
 		Hub: HubConfig{
-			Enabled: true, Mode: modeEmbedded, TenantIsolation: isolationCollection, Listen: off,
+			Enabled: true, Mode: modeEmbedded, TenantIsolation: isolationCollection, Listen: off, UsageReportInterval: 5 * time.Minute,
 			Remote: RemoteHubConfig{
 				URL: "https://api.hivehub.cloud", ServiceName: "waggle", TimeoutSeconds: 30, Retries: 3, IdlePerHost: 10,
 				Cache: HubCacheConfig{Enabled: true, KeySeconds: 300, QuotaSeconds: 60, GraceSeconds: 900, EntriesMax: 100_000},
@@ -231,6 +233,7 @@ func (c *Config) settings() []setting {
 		{"hub.cache.quota_ttl_seconds", &h.Cache.QuotaSeconds},
 		{"hub.cache.grace_seconds", &h.Cache.GraceSeconds},
 		{"hub.cache.max_entries", &h.Cache.EntriesMax},
+		{"hub.usage_report_interval", &c.Hub.UsageReportInterval},
 		{"storage.segment_bytes", &c.Storage.SegmentBytes},
 		{"storage.checkpoint_bytes", &c.Storage.CheckpointBytes},
 		{"storage.checkpoint_interval", &c.Storage.CheckpointInterval},

@@ -17,6 +17,8 @@ import (
 	httpedge "github.com/hivehub/waggle/http"
 	"github.com/hivehub/waggle/hubsvc"
 	"github.com/hivehub/waggle/index/distance"
+	"github.com/hivehub/waggle/persistence/tally"
+	"github.com/hivehub/waggle/tenant"
 )
 
 // handOverTime is how long a node that stops waits for others to take over what
@@ -31,6 +33,8 @@ type behindEdge struct {
 	Grains     *grains.Client
 	Hub        *hubsvc.Embedded
 	Remote     *remoteHub
+	Tally      *tally.Tally
+	Reporter   *grains.Reporter // stops when nothing is answered any more
 }
 
 // startEdge opens the node to the world: everything behind it is up.
@@ -43,6 +47,7 @@ func startEdge(lc fx.Lifecycle, c Config, l *listeners, b behindEdge, log *slog.
 		who = b.Remote
 		b.Remote.register(metrics)
 	}
+	usageMetrics(metrics, b.Reporter, b.Tally)
 	s := httpedge.New(httpedge.Options{
 		Engine: g, Hub: who, Limits: c.Limits, Access: c.access(), Logger: log,
 		Rates:   rates.New(rates.RowsMax),
@@ -57,6 +62,7 @@ func startEdge(lc fx.Lifecycle, c Config, l *listeners, b behindEdge, log *slog.
 			return state
 		},
 		Registry:   metrics,
+		Count:      func(id tenant.ID) { b.Tally.Add(id, 0, tally.Counts{Requests: 1}) },
 		Embedding:  c.embedding(hub),
 		RecordAuth: authRecorder(n, hub),
 		Cluster:    g, Nodes: clusterState{h, n, hub},

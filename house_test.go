@@ -21,7 +21,7 @@ const module = "github.com/hivehub/waggle"
 // is not a test. The test below holds it exactly: an import that is not here
 // fails, and so does a row that no import needs any more.
 var layers = map[string][]string{
-	".":           {"actors", "cli", "collection", "grains", "http", "hubsvc", "index", "tenant"},
+	".":           {"actors", "cli", "collection", "grains", "http", "hubsvc", "index", "persistence", "tenant"},
 	"http":        {"collection", "hubsvc", "tenant"},
 	"grains":      {"actors", "collection", "hubsvc", "index", "persistence", "tenant"},
 	"actors":      {"collection", "hubsvc", "persistence", "tenant"},

@@ -20,6 +20,7 @@ import (
 	"github.com/hivehub/waggle/collection"
 	"github.com/hivehub/waggle/grains"
 	"github.com/hivehub/waggle/hubsvc"
+	"github.com/hivehub/waggle/persistence/tally"
 	"github.com/hivehub/waggle/tenant"
 )
 
@@ -284,6 +285,7 @@ type behindGrains struct {
 	Hub        *hubsvc.Embedded
 	Keys       *hubsvc.Directory
 	Remote     *remoteHub
+	Tally      *tally.Tally
 }
 
 func startGrains(lc fx.Lifecycle, c Config, d *dataDir, b behindGrains, log *slog.Logger) *grains.Client {
@@ -293,6 +295,7 @@ func startGrains(lc fx.Lifecycle, c Config, d *dataDir, b behindGrains, log *slo
 	}
 	g := grains.New(grains.Options{
 		Node: b.Node, Quotas: b.Quotas, Hub: hub, Topology: b.Keys, Limits: c.Limits.Request, Logger: log,
+		Tally: b.Tally, Usage: b.Hub,
 		IndexDir: filepath.Join(d.path, "index"),
 		Placement: func(id tenant.ID) (uint64, bool) {
 			p, ok := b.Keys.Partition(id)

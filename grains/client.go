@@ -14,6 +14,7 @@ import (
 	"github.com/hivehub/waggle/actors"
 	"github.com/hivehub/waggle/collection"
 	"github.com/hivehub/waggle/hubsvc"
+	"github.com/hivehub/waggle/persistence/tally"
 	"github.com/hivehub/waggle/tenant"
 )
 
@@ -26,6 +27,8 @@ type Options struct {
 	Topology  actors.TopologySource // who has which partition; nil: this node has them all
 	Limits    collection.Limits
 	Logger    *slog.Logger
+	Tally     *tally.Tally // counts what is read; nil: nothing does
+	Usage     UsageSink    // the embedded hub, for ReportUsage of other nodes; may be nil
 
 	IdleAfter     time.Duration // a collection unused for so long is passivated; default 10 min
 	IndexBytesMax int64         // of all active collections; default 4 GB
@@ -95,6 +98,7 @@ func New(o Options) *Client {
 	c.node.Handle(methodDrop, c.answerDrop)
 	c.node.Handle(methodUsage, c.answerUsage)
 	c.node.Handle(methodRecord, c.answerRecord)
+	c.node.Handle(methodReport, c.answerReport)
 	c.node.HandleTransfers(transferIndex, c.receiveFile)
 	c.node.OnLead(c.nowLeads)
 	return c

@@ -10,6 +10,7 @@ import (
 	"github.com/hivehub/waggle/index"
 	"github.com/hivehub/waggle/index/fusion"
 	"github.com/hivehub/waggle/index/sparse"
+	"github.com/hivehub/waggle/persistence/tally"
 )
 
 // execution is the work on one query, or on another read of an index: all of it
@@ -24,6 +25,7 @@ type execution struct {
 	found   []index.Hit // and for what an index finds
 	terms   []uint64    // room for the terms of a sparse query
 	counts  []float32   // and for how often they are in that of a text
+	cost    tally.Counts
 }
 
 // evaluated is a filter and what it lets pass in a table.
@@ -123,7 +125,7 @@ func (x *execution) end() {
 		x.views[i].release()
 	}
 	clear(x.filters)
-	x.live, x.exclude, x.newest, x.asked = nil, nil, 0, index.Query{}
+	x.live, x.exclude, x.newest, x.asked, x.cost = nil, nil, 0, index.Query{}, tally.Counts{}
 	x.views, x.filters, x.found = x.views[:0], x.filters[:0], x.found[:0]
 	executions.Put(x)
 }
@@ -136,6 +138,7 @@ func (l *liveIndex) query(ctx context.Context, p *planned) ([]collection.Hit, er
 	}
 	defer x.end()
 	x.exclude = p.exclude
+	defer func() { p.cost = x.cost }() // before it ends
 	found, err := x.run(ctx, &p.plan, nil, p.query.Limit+p.query.Offset)
 	if err != nil {
 		return nil, err
@@ -227,16 +230,18 @@ func (x *execution) search(ctx context.Context, p *plan, allow []uint64, exact b
 			Vector: p.input.Dense, K: asked, Ef: p.width(asked), Exact: exact, Linked: p.query.Params.IndexedOnly, Allow: allow,
 		}
 		x.found, err = v.dense.Search(ctx, &x.asked, x.found)
-	case p.input.Terms != nil:
-		x.counts = appendCounts(x.counts[:0], p.input.Terms.Counts)
-		x.found, err = v.sparse.Search(ctx, &sparse.Query{
-			Vector: sparse.Vector{Terms: p.input.Terms.Terms, Values: x.counts}, K: asked, Allow: allow,
-		}, x.found)
+		x.cost.Scanned += uint64(x.asked.Compared)
 	default:
-		x.terms = appendTerms(x.terms[:0], p.input.Sparse.Indices)
-		x.found, err = v.sparse.Search(ctx, &sparse.Query{
-			Vector: sparse.Vector{Terms: x.terms, Values: p.input.Sparse.Values}, K: asked, Allow: allow,
-		}, x.found)
+		q := sparse.Query{K: asked, Allow: allow}
+		if t := p.input.Terms; t != nil {
+			x.counts = appendCounts(x.counts[:0], t.Counts)
+			q.Vector = sparse.Vector{Terms: t.Terms, Values: x.counts}
+		} else {
+			x.terms = appendTerms(x.terms[:0], p.input.Sparse.Indices)
+			q.Vector = sparse.Vector{Terms: x.terms, Values: p.input.Sparse.Values}
+		}
+		x.found, err = v.sparse.Search(ctx, &q, x.found)
+		x.cost.Scanned += uint64(q.Compared)
 	}
 	if err != nil {
 		return nil, indexError(err)

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/hivehub/waggle/collection"
+	"github.com/hivehub/waggle/persistence/tally"
 	"github.com/hivehub/waggle/tenant"
 )
 
@@ -23,6 +24,7 @@ type planned struct {
 	asked   collection.Query
 	exclude []collection.PointID // named in the query: left out, whatever named them
 	need    tableSet
+	cost    tally.Counts // of its execution
 }
 
 // tableSet is a set of a collection's tables.

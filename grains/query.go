@@ -68,7 +68,12 @@ func (c *Client) query(ctx context.Context, tc tenant.Context, name string, p *p
 		return nil, err
 	}
 	defer func() { <-c.searches }()
-	return live.query(ctx, p)
+	hits, err := live.query(ctx, p)
+	if err == nil {
+		p.cost.Searches = 1
+	}
+	c.count(h.key, p.cost)
+	return hits, err
 }
 
 // listed reports whether a query asks for nothing: it lists points.

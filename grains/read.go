@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/hivehub/waggle/collection"
+	"github.com/hivehub/waggle/persistence/tally"
 	"github.com/hivehub/waggle/tenant"
 )
 
@@ -49,6 +50,8 @@ func (c *Client) Retrieve(ctx context.Context, tc tenant.Context, name string, i
 		return nil, asError(err)
 	}
 	points := make([]collection.Point, 0, len(ids))
+	var cost tally.Counts
+	defer func() { c.count(grainKey{tc.TenantID, info.ID}, cost) }()
 	for i, id := range ids {
 		if i%1024 == 1023 && ctx.Err() != nil {
 			return nil, asError(ctx.Err())
@@ -60,6 +63,7 @@ func (c *Client) Retrieve(ctx context.Context, tc tenant.Context, name string, i
 		if !ok {
 			continue
 		}
+		cost.Bytes += uint64(len(rec.Bytes()))
 		p, err := pointOf(info.Config, rec, want, vectors)
 		if err != nil {
 			return nil, asError(err)
@@ -93,7 +97,10 @@ func (c *Client) scroll(ctx context.Context, tc tenant.Context, view collection.
 		return collection.Page{}, err
 	}
 	page = collection.Page{Points: []collection.Point{}}
+	var cost tally.Counts
+	defer func() { c.count(grainKey{tc.TenantID, info.ID}, cost) }()
 	err = matching(ctx, view, info, q.Offset, q.Filter, func(rec collection.Record) (bool, error) {
+		cost.Bytes += uint64(len(rec.Bytes()))
 		if len(page.Points) == q.Limit {
 			id := rec.ID()
 			page.Next = &id
@@ -120,7 +127,10 @@ func (c *Client) Count(ctx context.Context, tc tenant.Context, name string, f *c
 	if done || err != nil {
 		return n, asError(err)
 	}
-	err = matching(ctx, view, info, nil, f, func(collection.Record) (bool, error) {
+	var cost tally.Counts
+	defer func() { c.count(grainKey{tc.TenantID, info.ID}, cost) }()
+	err = matching(ctx, view, info, nil, f, func(rec collection.Record) (bool, error) {
+		cost.Bytes += uint64(len(rec.Bytes()))
 		n++
 		return true, nil
 	})

@@ -20,6 +20,9 @@ func (x *execution) hits(q *collection.Query, found []scored) ([]collection.Hit,
 		r := x.live.tables[s.table].row(s.slot)
 		hit := &out[i]
 		hit.ID, hit.Version, hit.Score = r.id, s.label, s.score
+		if !want.None() {
+			x.cost.Bytes += uint64(len(r.payload))
+		}
 		if hit.Payload, err = wantedPayload(r.payload, want); err != nil {
 			return nil, err
 		}
@@ -47,6 +50,7 @@ func (x *execution) vectors(s scored, want collection.VectorSelector) (vector []
 		if err != nil {
 			return nil, nil, indexError(err)
 		}
+		x.cost.Bytes += 4 * uint64(len(v))
 		if v = slices.Clone(v); name == "" {
 			vector = v
 		} else {
@@ -58,6 +62,7 @@ func (x *execution) vectors(s scored, want collection.VectorSelector) (vector []
 		name := c.Sparse[i].Name
 		if want.Wants(name) && spread.slots[len(c.Vectors)+i] != noSlot {
 			v := spread.sparse[i] // it never changes
+			x.cost.Bytes += 8 * uint64(len(v.Indices))
 			named = append(named, collection.NamedVector{Name: name, Sparse: &v})
 		}
 	}

@@ -83,6 +83,7 @@ func (c *Client) scrollLive(ctx context.Context, k grainKey, q *collection.Scrol
 		return page, false, nil
 	}
 	page, err = x.page(ctx, q)
+	c.count(k, x.cost)
 	return page, true, err
 }
 
@@ -106,6 +107,7 @@ func (x *execution) page(ctx context.Context, q *collection.ScrollRequest) (coll
 		}
 		p := &page.Points[i]
 		if p.ID = r.id; !want.None() {
+			x.cost.Bytes += uint64(len(r.payload))
 			if p.Payload, err = wantedPayload(r.payload, want); err != nil {
 				return collection.Page{}, err
 			}

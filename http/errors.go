@@ -177,6 +177,7 @@ func (r *request) fail(err error) {
 		r.failure = e // the other node puts it into words
 		return
 	}
+	r.uncounted = e.Reason == collection.ReasonRate
 	r.http.Response.Reset()
 	r.setHeaders()
 	if f.retry {

@@ -23,20 +23,21 @@ import (
 // request is one HTTP request on its way through the edge. It is owned by the
 // goroutine that serves the connection and reused after the answer.
 type request struct {
-	s       *Server
-	http    *fasthttp.RequestCtx
-	params  *fiber.Ctx // names in the route's path; nil until a route is reached
-	surface surface
-	route   string // the table's path, for metrics: never the client's
-	start   time.Time
-	id      string
-	caller  caller
-	closes  bool // the connection ends with this answer
-	ctx     context.Context
-	cancel  context.CancelFunc
-	entered bool // counted by the gate
-	atRoot  bool // of the listener where Qdrant's API is at the root
-	atHub   bool // of the listener where services ask the hub
+	s         *Server
+	http      *fasthttp.RequestCtx
+	params    *fiber.Ctx // names in the route's path; nil until a route is reached
+	surface   surface
+	route     string // the table's path, for metrics: never the client's
+	start     time.Time
+	id        string
+	caller    caller
+	closes    bool // the connection ends with this answer
+	ctx       context.Context
+	cancel    context.CancelFunc
+	entered   bool // counted by the gate
+	uncounted bool // among the tenant's requests: it was refused for its rate
+	atRoot    bool // of the listener where Qdrant's API is at the root
+	atHub     bool // of the listener where services ask the hub
 
 	stored     stored     // to be told to the tenant
 	changesHub bool       // it changes the hub's state
@@ -139,6 +140,9 @@ func (r *request) end() {
 	}
 	r.settleBody()
 	r.releaseBody()
+	if r.caller.tenant != "" && !r.uncounted {
+		r.s.count(tenant.ID(r.caller.tenant))
+	}
 	r.s.meter.request(r.surface, r.route, r.http.Response.StatusCode(), r.elapsed())
 	if r.entered {
 		r.s.inFlight.leave()

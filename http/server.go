@@ -15,6 +15,7 @@ import (
 
 	"github.com/hivehub/waggle/http/embedding"
 	"github.com/hivehub/waggle/hubsvc"
+	"github.com/hivehub/waggle/tenant"
 )
 
 // Options is what a Server is made of.
@@ -32,7 +33,11 @@ type Options struct {
 	Embedding Embedding
 	// RecordAuth tells the hub who came with which key; nil tells nobody.
 	RecordAuth func(context.Context, []hubsvc.AuthSeen) error
-	Logger     *slog.Logger // nil: nothing is logged
+	// Count counts a request that was answered for a tenant, on the node that the
+	// client asked, whoever carried it out; nil counts nothing. A request whose key
+	// was refused is nobody's, and one that was refused for its rate is not counted.
+	Count  func(tenant.ID)
+	Logger *slog.Logger // nil: nothing is logged
 	// Registry holds the series of the rest of the node. Only the operator sees
 	// them. The process and Go collectors are the edge's own: do not add them.
 	Registry prometheus.Gatherer
@@ -62,6 +67,7 @@ type Server struct {
 	door    door
 	log     *slog.Logger
 	meter   *meter
+	count   func(tenant.ID)
 	started time.Time
 
 	base     context.Context // of every request; cancelled when Shutdown gives up waiting
@@ -96,6 +102,9 @@ func New(o Options) *Server {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.Count == nil {
+		o.Count = func(tenant.ID) {}
+	}
 	if o.Health == nil {
 		o.Health = func() Health { return Health{Ready: true} }
 	}
@@ -104,7 +113,7 @@ func New(o Options) *Server {
 		version: o.Version, commit: o.Commit,
 		limits: o.Limits, door: newDoor(&o), log: o.Logger,
 		embed: o.Embedding,
-		meter: newMeter(o.Version, o.Registry), started: time.Now(),
+		meter: newMeter(o.Version, o.Registry), count: o.Count, started: time.Now(),
 	}
 	s.base, s.cancel = context.WithCancel(context.Background())
 	if s.embed.Client == nil {

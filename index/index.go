@@ -78,6 +78,11 @@ type Query struct {
 	Exact  bool
 	Linked bool // a graph may leave out what is not in it yet
 	Allow  []uint64
+
+	// Compared is set by Search: how many vectors it has compared with Vector, as
+	// codes or as floats. It is a measure of the work; what is rescored, and what
+	// lies between others that are wanted, counts too.
+	Compared int
 }
 
 // View is an immutable state of an index: exactly the vectors published before

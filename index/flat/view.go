@@ -145,6 +145,7 @@ func (v *View) Search(ctx context.Context, q *index.Query, dst []index.Hit) ([]i
 		metric:  v.index.metric,
 		nearest: newNearest(min(q.K, v.live), dst),
 	}
+	defer func() { q.Compared = s.compared }()
 	if s.nearest.k <= 0 {
 		return dst[:0], nil
 	}
@@ -192,6 +193,7 @@ type scan struct {
 	buffer    *buffer       // for those from there
 	chunk     *chunk        // being scanned
 	base      uint32        // its first slot
+	compared  int
 	distances [groupRows]float32
 }
 
@@ -207,6 +209,7 @@ func (s *scan) group(first int, visible, wanted uint64) error {
 	if 2*bits.OnesCount64(wanted) >= bits.OnesCount64(visible) {
 		read = visible
 	}
+	s.compared += bits.OnesCount64(read)
 	for read != 0 {
 		skip := bits.TrailingZeros64(read)
 		n := bits.TrailingZeros64(^(read >> skip))

@@ -36,9 +36,12 @@ func (v *view) Search(ctx context.Context, q *index.Query, dst []index.Hit) ([]i
 	defer walkers.Put(s.walker)
 	defer runtime.KeepAlive(x) // its slabs are not the collector's
 	if s.k <= 0 {
+		q.Compared = 0
 		return dst[:0], nil
 	}
-	return s.run(ctx, dst)
+	hits, err := s.run(ctx, dst)
+	q.Compared = s.compared
+	return hits, err
 }
 
 // search is one search of a view. It lives on the searcher's stack.

@@ -39,6 +39,8 @@ type search struct {
 	terms  []term
 	order  []*term // by most, least first
 
+	compared int
+
 	// The window.
 	chunk      *chunk
 	lo, hi     uint32
@@ -62,7 +64,7 @@ type term struct {
 // begin resolves the query's terms in the view.
 func (s *search) begin(v *View, q *Query, dst []index.Hit) {
 	s.scorer = v.index.scoring.at(&v.state)
-	s.view, s.allow, s.best = v, q.Allow, newBest(min(q.K, v.live), dst)
+	s.view, s.allow, s.best, s.compared = v, q.Allow, newBest(min(q.K, v.live), dst), 0
 	for i, key := range q.Vector.Terms {
 		list, ok := v.terms.Get(key)
 		if !ok {
@@ -215,6 +217,7 @@ func (s *search) probe() {
 	for w := range words {
 		for word := s.allowed(w); word != 0; word &= word - 1 {
 			slot := s.lo + uint32(64*w+bits.TrailingZeros64(word))
+			s.compared++
 			s.complete(slot, 0, false, len(s.active))
 		}
 	}
@@ -230,7 +233,9 @@ func (s *search) scan(optional int) {
 	}
 	rest := s.rest[optional]
 	for w := range words {
-		for word := s.candidates[w] & s.allowed(w); word != 0; word &= word - 1 {
+		word := s.candidates[w] & s.allowed(w)
+		s.compared += bits.OnesCount64(word)
+		for ; word != 0; word &= word - 1 {
 			row := 64*w + bits.TrailingZeros64(word)
 			if score := s.sums[row]; score+rest >= s.best.floor {
 				s.complete(s.lo+uint32(row), score, true, optional)

@@ -16,6 +16,9 @@ type Query struct {
 	Vector Vector
 	K      int
 	Allow  []uint64
+
+	// Compared is set by Search: how many documents it gave a score.
+	Compared int
 }
 
 // View is an immutable state of an index: exactly the documents published
@@ -82,13 +85,15 @@ func (v *View) Search(ctx context.Context, q *Query, dst []index.Hit) ([]index.H
 	if err := q.Vector.validate(QueryTermsMax); err != nil {
 		return dst[:0], err
 	}
+	q.Compared = 0
 	if q.K < 1 || v.live == 0 {
 		return dst[:0], nil
 	}
 	s := searches.Get().(*search)
 	defer s.end()
 	s.begin(v, q, dst)
-	if err := s.run(ctx); err != nil {
+	err := s.run(ctx)
+	if q.Compared = s.compared; err != nil {
 		return dst[:0], err
 	}
 	return s.best.sorted(), nil

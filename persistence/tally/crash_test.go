@@ -15,7 +15,6 @@ import (
 // ledger is the hub's side: a report counts once, in its turn.
 type ledger struct {
 	last  uint64
-	loose bool // what comes again may have lost entries: the file was damaged
 	taken map[uint64]tenant.UsageReport
 	total map[string]Counts
 }
@@ -39,7 +38,7 @@ func (l *ledger) clone() *ledger {
 // take is strict: what comes again is the same, and nothing is left out.
 func (l *ledger) take(r tenant.UsageReport) error {
 	if was, ok := l.taken[r.Sequence]; ok {
-		if !l.loose && !reflect.DeepEqual(was, r) {
+		if !reflect.DeepEqual(was, r) {
 			return fmt.Errorf("report %d was\n%+v\nand is\n%+v", r.Sequence, was, r)
 		}
 		return nil
@@ -280,7 +279,9 @@ func (w *world) open(file []byte) {
 	t, err := Open(path, slotsMin, 1)
 	w.must(err)
 	hub := w.hub.clone()
-	hub.loose = true
+	if t.Birth() != w.tally.Birth() { // another source
+		hub.last, hub.taken = 0, map[uint64]tenant.UsageReport{}
+	}
 	w.must(report(t, hub, 1e6))
 	for name, n := range hub.total {
 		if !within(Counts{}, n, w.added[name]) {

@@ -36,12 +36,14 @@
 //	16  sequence u64          48  end i64, of the frozen area
 //	24  birth u64             56  slots u32, of an area
 //	60  active u8             61  frozen u8: 0 none, 1 the other area
-//	64  reports u32           68  done u32    72  crc u32 = CRC32C of all before
+//	64  reports u32           68  done u32
+//	72  sum u64               80  crc u32 = CRC32C of all before
 //
 // sequence is that of the frozen area's first report, or of the next one;
 // reports is how many it has, 0 until they are decided, and done how many of
-// them the hub has. Times are Unix milliseconds. birth is drawn when the file is
-// made: sequences begin anew with it.
+// them the hub has; sum is the XXH64 of the area when they were decided. Times
+// are Unix milliseconds. birth is drawn when the file is made: sequences begin
+// anew with it.
 //
 // A slot, in the machine's own byte order, since its words are counted in place:
 //
@@ -61,6 +63,11 @@
 // What a header allows is done when it is on the disk, so that the pages of a
 // crashed machine, which are of any age since their last sync, cannot make the
 // same count part of two reports. Open empties an area that is neither active
-// nor frozen. A slot that is damaged is emptied and counted as such; a file
-// without a header is set aside, and a new one takes its place.
+// nor frozen.
+//
+// Damage is counted. A slot of the active area that no Add has left so is
+// emptied. A frozen area that is not as it was when its reports were decided is
+// refused whole, since the hub may have some of them: the file gets another
+// birth, so that its next sequence is no gap. A file without a header is set
+// aside, and a new one takes its place.
 package tally

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/cespare/xxhash/v2"
 	"golang.org/x/sys/unix"
 )
 
@@ -45,9 +46,7 @@ func Open(path string, slots uint32, now int64) (*Tally, error) {
 // create makes an empty file: under another name, so that there is a whole one
 // or none.
 func create(path string, slots uint32, now int64) error {
-	var birth [8]byte
-	_, _ = rand.Read(birth[:]) // it never fails
-	h := header{generation: 1, sequence: 1, birth: binary.LittleEndian.Uint64(birth[:]), slots: slots, start: now}
+	h := header{generation: 1, sequence: 1, birth: newBirth(), slots: slots, start: now}
 	begin := make([]byte, areasBegin)
 	h.encode(begin[headerBytes:])
 	if _, ok := decodeHeader(begin[headerBytes:]); !ok {
@@ -76,6 +75,12 @@ func create(path string, slots uint32, now int64) error {
 		return err
 	}
 	return errors.Join(dir.Sync(), dir.Close())
+}
+
+func newBirth() uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	return binary.LittleEndian.Uint64(b[:])
 }
 
 // open maps a file that is there. What is in it is read once before: a page that
@@ -110,12 +115,23 @@ func (t *Tally) open() error {
 
 // recover brings the file into the order that the header says.
 func (t *Tally) recover() error {
-	h := &t.header
-	t.inspect(h.active)
-	if h.frozen {
-		t.inspect(1 - h.active)
-	} else {
-		t.empty(1 - h.active)
+	t.inspect(t.header.active)
+	h := t.header
+	switch frozen := 1 - h.active; {
+	case h.frozen && h.reports == 0:
+		t.inspect(frozen)
+	case h.frozen && xxhash.Sum64(t.areaBytes(frozen)) == h.sum:
+		t.inspect(frozen) // for how many there are
+	default:
+		if h.frozen {
+			t.damaged++
+			h.birth, h.sequence = newBirth(), 1
+			h.frozen, h.reports, h.done, h.sum, h.frozenStart, h.frozenTo = false, 0, 0, 0, 0, 0
+			if err := t.write(h); err != nil {
+				return err
+			}
+		}
+		t.empty(frozen)
 	}
 	if err := t.Sync(); err != nil {
 		return err

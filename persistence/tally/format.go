@@ -33,9 +33,10 @@ type header struct {
 	active                       uint8
 	frozen                       bool
 	reports, done                uint32
+	sum                          uint64
 }
 
-const headerSum = 72
+const headerSum = 80
 
 func (h *header) encode(dst []byte) {
 	le := binary.LittleEndian
@@ -50,6 +51,7 @@ func (h *header) encode(dst []byte) {
 	}
 	le.PutUint32(dst[64:], h.reports)
 	le.PutUint32(dst[68:], h.done)
+	le.PutUint64(dst[72:], h.sum)
 	le.PutUint32(dst[headerSum:], crc32.Checksum(dst[:headerSum], castagnoli))
 }
 
@@ -62,7 +64,7 @@ func decodeHeader(src []byte) (h header, ok bool) {
 		generation: le.Uint64(src[8:]), sequence: le.Uint64(src[16:]), birth: le.Uint64(src[24:]),
 		start: int64(le.Uint64(src[32:])), frozenStart: int64(le.Uint64(src[40:])), frozenTo: int64(le.Uint64(src[48:])),
 		slots: le.Uint32(src[56:]), active: src[60], frozen: src[61] == 1,
-		reports: le.Uint32(src[64:]), done: le.Uint32(src[68:]),
+		reports: le.Uint32(src[64:]), done: le.Uint32(src[68:]), sum: le.Uint64(src[72:]),
 	}
 	valid := h.slots >= slotsMin && h.slots <= slotsMax && h.slots&(h.slots-1) == 0 && h.active < 2 && src[61] < 2 &&
 		h.sequence > 0 && h.done <= h.reports && h.reports <= h.slots
@@ -101,6 +103,11 @@ const counters = 4
 
 // It fails to compile when a slot is not as long as the format says.
 var _ [slotBytes]byte = [unsafe.Sizeof(slot{})]byte{}
+
+func (t *Tally) areaBytes(number uint8) []byte {
+	size := int(t.header.slots) * slotBytes
+	return t.mem[areasBegin+int(number)*size:][:size]
+}
 
 func slotsOf(mem []byte, number int, slots uint32) []slot {
 	at := areasBegin + number*int(slots)*slotBytes

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/cespare/xxhash/v2"
+
 	"github.com/hivehub/waggle/tenant"
 )
 
@@ -154,7 +156,7 @@ func (t *Tally) Used() int {
 // Dropped is how many calls of Add had no place since Open.
 func (t *Tally) Dropped() uint64 { return t.dropped.Load() }
 
-// Damaged is how many slots Open found damaged; a file without a header is one.
+// Damaged is how many slots, areas and files Open refused.
 func (t *Tally) Damaged() uint64 { return t.damaged }
 
 // Birth names the file among all that a node ever had.
@@ -221,6 +223,7 @@ func (t *Tally) settle() error {
 		return err
 	}
 	h.reports = uint32(max(1, (len(t.entries())+EntriesMax-1)/EntriesMax))
+	h.sum = xxhash.Sum64(t.areaBytes(1 - h.active))
 	return t.write(h)
 }
 
@@ -284,7 +287,7 @@ func (t *Tally) Done(upto uint64) error {
 		return t.write(h)
 	}
 	h.sequence += uint64(h.reports)
-	h.frozen, h.reports, h.done, h.frozenStart, h.frozenTo = false, 0, 0, 0, 0
+	h.frozen, h.reports, h.done, h.sum, h.frozenStart, h.frozenTo = false, 0, 0, 0, 0, 0
 	err := t.write(h)
 	t.full = !t.header.frozen
 	if err != nil {
