@@ -155,6 +155,12 @@ limits {
   auth_failures = 5
   auth_window   = "1m"
   auth_block    = "5m"
+
+  # Agents (MCP at /mcp): calls of tools by all of a tenant's, and how many of
+  # their requests may be under way at once. Past it they are answered -32004.
+  mcp_per_minute = 100
+  mcp_per_hour   = 1000
+  mcp_concurrent = 10
 }
 
 # An endpoint that makes vectors of texts, in the form of OpenAI's

@@ -50,7 +50,7 @@ func startEdge(lc fx.Lifecycle, c Config, l *listeners, b behindEdge, log *slog.
 	usageMetrics(metrics, b.Reporter, b.Tally)
 	s := httpedge.New(httpedge.Options{
 		Engine: g, Hub: who, Limits: c.Limits, Access: c.access(), Logger: log,
-		Rates:   rates.New(rates.RowsMax),
+		Rates: rates.New(rates.RowsMax), AgentRates: rates.New(rates.RowsMax),
 		Version: version, Commit: commit,
 		Health: func() httpedge.Health {
 			state := health(h, n, g, hub)

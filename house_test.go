@@ -48,6 +48,8 @@ var walls = map[string][]string{
 	"github.com/hashicorp/consul/api":     {"grains"},
 	"github.com/prometheus/client_golang": {"http", "."},
 	"github.com/spf13/cobra":              {"cli", "."},
+
+	"github.com/modelcontextprotocol/go-sdk": {"http"},
 }
 
 type listedPackage struct {

@@ -27,6 +27,7 @@ const (
 	reasonMediaType     collection.Reason = "UNSUPPORTED_MEDIA_TYPE"
 	reasonSlowBody      collection.Reason = "REQUEST_TIMEOUT"
 	reasonHeaderTooLong collection.Reason = "HEADERS_TOO_LARGE"
+	reasonNotAcceptable collection.Reason = "NOT_ACCEPTABLE"
 
 	reasonNoEmbedding       collection.Reason = "NO_EMBEDDING_ENDPOINT"
 	reasonEmbeddingDiffers  collection.Reason = "EMBEDDING_MISMATCH"    // the endpoint is of another model than the collection
@@ -41,9 +42,21 @@ type fault struct {
 	qdrant int    // status
 	label  string // Qdrant's text is label + message + end
 	end    string
-	retry  bool // Retry-After, from Details["retry_after_s"] or 1
-	hide   bool // the message is ours, not the caller's
+	retry  bool  // Retry-After, from Details["retry_after_s"] or 1
+	hide   bool  // the message is ours, not the caller's
+	mcp    int64 // code of an error of MCP; 0: of a tool it is a result, of a request an invalid one
 }
+
+// The codes of MCP's errors.
+const (
+	mcpRefused   = -32001 // the credential is wrong
+	mcpNobody    = -32002 // there is no credential
+	mcpForbidden = -32003
+	mcpRate      = -32004
+	mcpQuota     = -32005
+	mcpNotFound  = -32007 // what is named is not there
+	mcpInternal  = -32603
+)
 
 // faults is the table of the contract. A Reason that has a row decides; else
 // the Code does. Every Code has a row.
@@ -54,25 +67,26 @@ var faults = struct {
 	reasons: map[collection.Reason]fault{
 		collection.ReasonValidation:        {native: 400, word: "INVALID_REQUEST", qdrant: 422, label: "Validation error in JSON body: [", end: "]"},
 		collection.ReasonBadRequest:        {native: 400, word: "INVALID_REQUEST", qdrant: 400, label: "Bad request: "},
-		collection.ReasonQuota:             {native: 429, word: "QUOTA_EXCEEDED", qdrant: 507, label: "Quota exceeded: "},
-		collection.ReasonRate:              {native: 429, word: "RATE_LIMIT_EXCEEDED", qdrant: 429, label: "Rate limiting exceeded: ", retry: true},
+		collection.ReasonQuota:             {native: 429, word: "QUOTA_EXCEEDED", qdrant: 507, label: "Quota exceeded: ", mcp: mcpQuota},
+		collection.ReasonRate:              {native: 429, word: "RATE_LIMIT_EXCEEDED", qdrant: 429, label: "Rate limiting exceeded: ", retry: true, mcp: mcpRate},
 		collection.ReasonOverload:          {native: 503, word: "UNAVAILABLE", qdrant: 503, label: "Service unavailable: ", retry: true},
-		collection.ReasonIndexBehind:       {native: 429, word: "INDEX_BEHIND", qdrant: 429, label: "Rate limiting exceeded: ", retry: true},
-		collection.ReasonStorageFull:       {native: 507, word: "STORAGE_FULL", qdrant: 507, label: "Insufficient storage: "},
+		collection.ReasonIndexBehind:       {native: 429, word: "INDEX_BEHIND", qdrant: 429, label: "Rate limiting exceeded: ", retry: true, mcp: mcpRate},
+		collection.ReasonStorageFull:       {native: 507, word: "STORAGE_FULL", qdrant: 507, label: "Insufficient storage: ", mcp: mcpQuota},
 		collection.ReasonIdempotencyReused: {native: 422, word: "IDEMPOTENCY_REUSED", qdrant: 422, label: "Wrong input: "},
 		collection.ReasonTooLarge:          {native: 413, word: "PAYLOAD_TOO_LARGE", qdrant: 413, label: "Bad request: "},
-		collection.ReasonTenantSuspended:   {native: 403, word: "TENANT_SUSPENDED", qdrant: 403, label: "Forbidden: "},
+		collection.ReasonTenantSuspended:   {native: 403, word: "TENANT_SUSPENDED", qdrant: 403, label: "Forbidden: ", mcp: mcpForbidden},
 		collection.ReasonNotLeader:         {native: 503, word: "UNAVAILABLE", qdrant: 503, label: "Service unavailable: ", retry: true, hide: true},
-		reasonAuthMissing:                  {native: 401, word: "AUTH_MISSING", qdrant: 401},
-		reasonAuthFormat:                   {native: 401, word: "AUTH_INVALID_FORMAT", qdrant: 401},
-		reasonAuthKey:                      {native: 401, word: "AUTH_INVALID_KEY", qdrant: 401},
-		reasonAuthExpired:                  {native: 401, word: "AUTH_KEY_EXPIRED", qdrant: 401},
-		collection.ReasonNonceReplayed:     {native: 401, word: "AUTH_NONCE_REPLAYED", qdrant: 401},
-		reasonAuthRate:                     {native: 429, word: "AUTH_RATE_LIMIT", qdrant: 429, label: "Rate limiting exceeded: ", retry: true},
+		reasonAuthMissing:                  {native: 401, word: "AUTH_MISSING", qdrant: 401, mcp: mcpNobody},
+		reasonAuthFormat:                   {native: 401, word: "AUTH_INVALID_FORMAT", qdrant: 401, mcp: mcpRefused},
+		reasonAuthKey:                      {native: 401, word: "AUTH_INVALID_KEY", qdrant: 401, mcp: mcpRefused},
+		reasonAuthExpired:                  {native: 401, word: "AUTH_KEY_EXPIRED", qdrant: 401, mcp: mcpRefused},
+		collection.ReasonNonceReplayed:     {native: 401, word: "AUTH_NONCE_REPLAYED", qdrant: 401, mcp: mcpRefused},
+		reasonAuthRate:                     {native: 429, word: "AUTH_RATE_LIMIT", qdrant: 429, label: "Rate limiting exceeded: ", retry: true, mcp: mcpRate},
 		reasonFormat:                       {native: 400, word: "INVALID_REQUEST", qdrant: 400, label: "Format error in JSON body: "},
 		reasonParameter:                    {native: 400, word: "INVALID_REQUEST", qdrant: 400, label: "Deserialize error in "},
 		reasonMethod:                       {native: 405, word: "METHOD_NOT_ALLOWED", qdrant: 405, label: "Bad request: "},
 		reasonMediaType:                    {native: 415, word: "UNSUPPORTED_MEDIA_TYPE", qdrant: 415, label: "Bad request: "},
+		reasonNotAcceptable:                {native: 406, word: "NOT_ACCEPTABLE", qdrant: 406, label: "Bad request: "},
 		reasonSlowBody:                     {native: 408, word: "REQUEST_TIMEOUT", qdrant: 408, label: "Timeout: "},
 		reasonNoEmbedding:                  {native: 409, word: "NO_EMBEDDING_ENDPOINT", qdrant: 409, label: "Wrong input: "},
 		reasonEmbeddingDiffers:             {native: 409, word: "EMBEDDING_MISMATCH", qdrant: 409, label: "Wrong input: "},
@@ -81,19 +95,19 @@ var faults = struct {
 		reasonHeaderTooLong:                {native: 431, word: "HEADERS_TOO_LARGE", qdrant: 431, label: "Bad request: "},
 	},
 	codes: [collection.CodeEnd]fault{
-		collection.OK:                 {native: 500, word: "INTERNAL", qdrant: 500, label: "Service internal error: ", hide: true},
+		collection.OK:                 {native: 500, word: "INTERNAL", qdrant: 500, label: "Service internal error: ", hide: true, mcp: mcpInternal},
 		collection.InvalidArgument:    {native: 400, word: "INVALID_REQUEST", qdrant: 400, label: "Wrong input: "},
-		collection.NotFound:           {native: 404, word: "NOT_FOUND", qdrant: 404, label: "Not found: "},
+		collection.NotFound:           {native: 404, word: "NOT_FOUND", qdrant: 404, label: "Not found: ", mcp: mcpNotFound},
 		collection.AlreadyExists:      {native: 409, word: "ALREADY_EXISTS", qdrant: 409, label: "Wrong input: "},
 		collection.FailedPrecondition: {native: 412, word: "PRECONDITION_FAILED", qdrant: 412, label: "Pre-condition failure: "},
-		collection.Unauthenticated:    {native: 401, word: "AUTH_INVALID_KEY", qdrant: 401},
-		collection.PermissionDenied:   {native: 403, word: "FORBIDDEN", qdrant: 403, label: "Forbidden: "},
-		collection.ResourceExhausted:  {native: 429, word: "RESOURCE_EXHAUSTED", qdrant: 429, label: "Rate limiting exceeded: ", retry: true},
+		collection.Unauthenticated:    {native: 401, word: "AUTH_INVALID_KEY", qdrant: 401, mcp: mcpRefused},
+		collection.PermissionDenied:   {native: 403, word: "FORBIDDEN", qdrant: 403, label: "Forbidden: ", mcp: mcpForbidden},
+		collection.ResourceExhausted:  {native: 429, word: "RESOURCE_EXHAUSTED", qdrant: 429, label: "Rate limiting exceeded: ", retry: true, mcp: mcpRate},
 		collection.Unavailable:        {native: 503, word: "UNAVAILABLE", qdrant: 503, label: "Service unavailable: ", retry: true},
 		collection.Aborted:            {native: 409, word: "CONFLICT", qdrant: 409, label: "Wrong input: "},
 		collection.DeadlineExceeded:   {native: 504, word: "DEADLINE_EXCEEDED", qdrant: 408, label: "Timeout: "},
-		collection.DataLoss:           {native: 500, word: "INTERNAL", qdrant: 500, label: "Service internal error: ", hide: true},
-		collection.Internal:           {native: 500, word: "INTERNAL", qdrant: 500, label: "Service internal error: ", hide: true},
+		collection.DataLoss:           {native: 500, word: "INTERNAL", qdrant: 500, label: "Service internal error: ", hide: true, mcp: mcpInternal},
+		collection.Internal:           {native: 500, word: "INTERNAL", qdrant: 500, label: "Service internal error: ", hide: true, mcp: mcpInternal},
 		collection.Unimplemented:      {native: 501, word: "UNIMPLEMENTED", qdrant: 501, label: "Not implemented: "},
 	},
 }
@@ -183,11 +197,14 @@ func (r *request) fail(err error) {
 	if f.retry {
 		r.http.Response.Header.Set("Retry-After", strconv.Itoa(retryAfter(e)))
 	}
-	if r.surface == surfaceQdrant {
+	switch r.surface {
+	case surfaceQdrant:
 		r.failQdrant(e, f)
-		return
+	case surfaceMCP:
+		r.failMCP(e, f)
+	case surfaceNative, surfaceOperator:
+		r.failNative(e, f)
 	}
-	r.failNative(e, f)
 }
 
 func (r *request) logFault(e *collection.Error, err error, f fault) {

@@ -29,6 +29,7 @@ var contractFaults = []struct {
 	{collection.InvalidArgument, reasonMethod, 405, "METHOD_NOT_ALLOWED", 405, "Bad request: why"},
 	{collection.InvalidArgument, reasonMediaType, 415, "UNSUPPORTED_MEDIA_TYPE", 415, "Bad request: why"},
 	{collection.InvalidArgument, collection.ReasonTooLarge, 413, "PAYLOAD_TOO_LARGE", 413, "Bad request: why"},
+	{collection.InvalidArgument, reasonNotAcceptable, 406, "NOT_ACCEPTABLE", 406, "Bad request: why"},
 	{collection.InvalidArgument, reasonHeaderTooLong, 431, "HEADERS_TOO_LARGE", 431, "Bad request: why"},
 	{collection.FailedPrecondition, reasonNoEmbedding, 409, "NO_EMBEDDING_ENDPOINT", 409, "Wrong input: why"},
 	{collection.FailedPrecondition, reasonEmbeddingDiffers, 409, "EMBEDDING_MISMATCH", 409, "Wrong input: why"},

@@ -39,7 +39,7 @@ type forwarded struct {
 	Method  string         `msgpack:"m"`
 	URI     string         `msgpack:"u"` // path and query, as on the main listener
 	ID      string         `msgpack:"i"`
-	Key     string         `msgpack:"k,omitempty"` // Idempotency-Key
+	Header  []headerLine   `msgpack:"h,omitempty"` // of carriedHeaders, those that there are
 	Tenant  tenant.Context `msgpack:"t"`
 	Address netip.Addr     `msgpack:"a"` // of the client
 	Body    []byte         `msgpack:"b"`
@@ -48,6 +48,7 @@ type forwarded struct {
 
 // forwardedAnswer is a successful answer.
 type forwardedAnswer struct {
+	Header []headerLine    `msgpack:"hd,omitempty"` // of answeredHeaders
 	Status int             `msgpack:"s"`
 	Type   string          `msgpack:"t"`
 	Body   []byte          `msgpack:"b"`
@@ -221,7 +222,7 @@ func (r *request) forward(number uint32, tc tenant.Context) error {
 	}
 	b, err := msgpack.Marshal(&forwarded{
 		Method: string(r.http.Method()), URI: uri, ID: r.id,
-		Key: r.header("Idempotency-Key"), Tenant: tc, Address: r.address(), Body: r.body,
+		Header: r.carried(), Tenant: tc, Address: r.address(), Body: r.body,
 	})
 	if err != nil {
 		return err
@@ -243,6 +244,7 @@ func (r *request) forward(number uint32, tc tenant.Context) error {
 	}
 	r.send(a.Status, a.Body)
 	r.http.Response.Header.SetContentType(a.Type)
+	takeAnswered(&r.http.Response.Header, a.Header)
 	a.Stored.tell(r)
 	r.rate = a.Rate
 	r.rateHeaders()
@@ -272,9 +274,7 @@ func (s *Server) ServeForwarded(ctx context.Context, payload []byte) ([]byte, er
 	c.Init(&fasthttp.Request{}, nil, nil)
 	c.Request.Header.SetMethod(f.Method)
 	c.Request.SetRequestURI(f.URI)
-	if f.Key != "" {
-		c.Request.Header.Set("Idempotency-Key", f.Key)
-	}
+	takeCarried(&c.Request.Header, f.Header)
 	r := &request{s: s, http: &c, surface: surfaceNative, route: "none", start: time.Now(), ctx: ctx, id: f.ID, forwarded: &f, body: f.Body, bodyDone: true}
 	c.SetUserValue(requestKey{}, r)
 	if f.Take {
@@ -289,7 +289,7 @@ func (s *Server) ServeForwarded(ctx context.Context, payload []byte) ([]byte, er
 	}
 	a := forwardedAnswer{
 		Status: c.Response.StatusCode(), Type: string(c.Response.Header.ContentType()), Body: c.Response.Body(),
-		Stored: r.stored, Rate: r.rate,
+		Header: answered(&c.Response.Header), Stored: r.stored, Rate: r.rate,
 	}
 	if r.changesHub && s.cluster != nil {
 		a.Hub = s.cluster.HubIndex()

@@ -362,11 +362,11 @@ func (believer) Readmit(_ context.Context, tc tenant.Context) (tenant.Context, e
 func FuzzServeForwarded(f *testing.F) {
 	s := New(Options{Engine: &recorder{}, Hub: believer{}, Limits: DefaultLimits()})
 	for _, r := range []forwarded{
-		{Method: "PUT", URI: "/qdrant/collections/docs/points", Key: "k", Body: []byte(upsert)},
+		{Method: "PUT", URI: "/qdrant/collections/docs/points", Header: []headerLine{{"Idempotency-Key", "k"}}, Body: []byte(upsert)},
 		{Method: "GET", URI: "/api/v1/tenants", Tenant: tenant.Context{IsOperator: true}},
 		{Method: "GET", URI: "//x/../%zz?a=b#c"},
 	} {
-		f.Add(r.Method, r.URI, r.ID, r.Key, r.Body, r.Tenant.IsOperator, false)
+		f.Add(r.Method, r.URI, r.ID, "k", r.Body, r.Tenant.IsOperator, false)
 	}
 	f.Add("", "", "", "", []byte{0x81, 0xa1}, false, true)
 	f.Fuzz(func(t *testing.T, method, uri, id, key string, body []byte, operator, raw bool) {
@@ -374,7 +374,7 @@ func FuzzServeForwarded(f *testing.F) {
 		if !raw {
 			tc := tenant.Context{TenantID: "acme", IsOperator: operator, ValidatedAt: time.Unix(1, 0), Permissions: []tenant.Permission{tenant.Admin}}
 			var err error
-			if payload, err = msgpack.Marshal(&forwarded{Method: method, URI: uri, ID: id, Key: key, Tenant: tc, Body: body}); err != nil {
+			if payload, err = msgpack.Marshal(&forwarded{Method: method, URI: uri, ID: id, Header: []headerLine{{"Idempotency-Key", key}, {key, id}}, Tenant: tc, Body: body}); err != nil {
 				t.Fatal(err)
 			}
 			if operator {

@@ -25,6 +25,10 @@ type Limits struct {
 	AuthFailures int           // wrong keys of one source within AuthWindow before it is blocked
 	AuthWindow   time.Duration // in which they count
 	AuthBlock    time.Duration // how long its wrong keys are then refused
+
+	MCPPerMinute  int // calls of tools by all agents of a tenant
+	MCPPerHour    int // likewise
+	MCPConcurrent int // requests of agents of a tenant at a time
 }
 
 // DefaultLimits returns the limits of a node that configures none.
@@ -45,5 +49,8 @@ func DefaultLimits() Limits {
 		AuthFailures:     5,
 		AuthWindow:       time.Minute,
 		AuthBlock:        5 * time.Minute,
+		MCPPerMinute:     100,
+		MCPPerHour:       1000,
+		MCPConcurrent:    10,
 	}
 }

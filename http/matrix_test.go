@@ -71,7 +71,7 @@ var rules = []struct {
 	{`^native \w+ /hub/backups(/|$)`, rowBackup},
 	{`^native POST /(api/v1/)?embed$`, rowExport},
 	{`^native POST /(api/v1/)?files/upload$`, rowUpload},
-	{`^native \w+ /mcp$`, rowRead},
+	{`^mcp POST /mcp$`, rowRead},
 	// Qdrant's API.
 	{`^qdrant POST /collections/:\w+/snapshots/upload$`, rowUpload},
 	{`^qdrant GET /collections/:\w+/snapshots/:\w+$`, rowExport},
@@ -350,6 +350,8 @@ func (w *world) bodyOf(p *place) string {
 	switch name := p.method + " " + p.path; {
 	case p.method == "GET":
 		return ""
+	case p.surface == surfaceMCP:
+		return `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"list_collections"}}`
 	case strings.HasSuffix(name, "PUT /collections/:name"):
 		return `{"vectors":{"size":2,"distance":"Dot"}}`
 	case strings.HasSuffix(name, "PUT /collections/:name/points"):

@@ -17,7 +17,7 @@ func (r *request) limitTime(op tenant.Operation) error {
 		return nil // the time that was left came with it
 	}
 	d := r.s.limits.WriteDeadline
-	if op == tenant.OpRead {
+	if op == tenant.OpRead && r.surface != surfaceMCP { // a tool may write
 		d = r.s.limits.ReadDeadline
 	}
 	if given := r.header("X-Timeout-Ms"); given != "" {

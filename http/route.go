@@ -21,6 +21,7 @@ const (
 	surfaceNative   surface = iota + 1 // Waggle's own
 	surfaceOperator                    // Waggle's own, for the operator key
 	surfaceQdrant                      // Qdrant's REST API
+	surfaceMCP                         // the Model Context Protocol
 )
 
 // String returns the surface's name in metrics.
@@ -32,6 +33,8 @@ func (s surface) String() string {
 		return "operator"
 	case surfaceQdrant:
 		return "qdrant"
+	case surfaceMCP:
+		return "mcp"
 	}
 	return "unknown"
 }
@@ -111,7 +114,7 @@ func (s *Server) routes() []route {
 	if s.nodes != nil {
 		all = append(all, s.clusterRoutes()...)
 	}
-	return append(append(all, s.referenceRoutes()...), s.operationRoutes()...)
+	return append(append(append(all, s.referenceRoutes()...), s.operationRoutes()...), s.mcpRoutes()...)
 }
 
 // mainApp routes the main listener: everything, Qdrant's API below its prefix.

@@ -27,6 +27,7 @@ var typeRules = []struct{ pattern, want string }{
 	{`/discover`, "discovery"},
 	{`^qdrant POST /collections/:name/points/(query|search|recommend)`, "search"},
 	{`^qdrant (PUT|PATCH|POST|DELETE) /collections/`, "clusteroperation"},
+	{`^mcp `, "*"}, // as the tools say
 	{`^native `, "*"},
 }
 

@@ -109,7 +109,7 @@ func TestNarrowedAdmins(t *testing.T) {
 		`{"permission":"READ_ONLY","allowed_ips":["0.0.0.0/0"]}`:                           "allowed_ips",
 		`{"permission":"READ_ONLY","allowed_ips":["126.0.0.0/7"]}`:                         "allowed_ips",
 		`{"permission":"READ_ONLY","allowed_ips":["127.0.0.1","::1"]}`:                     "allowed_ips",
-		`{"permission":"READ_ONLY","rate_limits":{"requests_per_minute":1001}}`:              "rate_limits",
+		`{"permission":"READ_ONLY","rate_limits":{"requests_per_minute":1001}}`:            "rate_limits",
 		`{"permission":"READ_ONLY","rate_limits":{"requests_per_minute":5}}`:               "rate_limits",
 		`{"permission":"READ_ONLY","rate_limits":{}}`:                                      "rate_limits",
 		`{"permission":"READ_ONLY","expires_at":4102444800001}`:                            "expires_at",

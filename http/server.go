@@ -20,17 +20,19 @@ import (
 
 // Options is what a Server is made of.
 type Options struct {
-	Engine    Engine
-	Hub       Hub
-	Cluster   Cluster       // nil: there are no other nodes
-	Nodes     Nodes         // what the operator may ask about the cluster; nil: nothing
-	Health    func() Health // called for every probe: it must be cheap. nil: always ready
-	Rates     Rates         // counts requests; nil lets none in where there are rates
-	Version   string        // of Waggle
-	Commit    string        // 40 characters, or ""
-	Limits    Limits
-	Access    Access // its Validate has no fault
-	Embedding Embedding
+	Engine  Engine
+	Hub     Hub
+	Cluster Cluster       // nil: there are no other nodes
+	Nodes   Nodes         // what the operator may ask about the cluster; nil: nothing
+	Health  func() Health // called for every probe: it must be cheap. nil: always ready
+	Rates   Rates         // counts requests; nil lets none in where there are rates
+	// AgentRates counts calls of MCP tools, apart from requests.
+	AgentRates Rates
+	Version    string // of Waggle
+	Commit     string // 40 characters, or ""
+	Limits     Limits
+	Access     Access // its Validate has no fault
+	Embedding  Embedding
 	// RecordAuth tells the hub who came with which key; nil tells nobody.
 	RecordAuth func(context.Context, []hubsvc.AuthSeen) error
 	// Count counts a request that was answered for a tenant, on the node that the
@@ -78,6 +80,7 @@ type Server struct {
 	conns    conns
 	ports    []*port
 
+	agents   *agents
 	forwards fasthttp.RequestHandler // routes what other nodes send
 
 	operations []*native // the native API's
@@ -95,6 +98,9 @@ type port struct {
 func New(o Options) *Server {
 	if o.Rates == nil {
 		o.Rates = closed{}
+	}
+	if o.AgentRates == nil {
+		o.AgentRates = closed{}
 	}
 	if o.Limits == (Limits{}) {
 		o.Limits = DefaultLimits()
@@ -122,6 +128,7 @@ func New(o Options) *Server {
 	s.conns.init()
 	s.inFlight.init()
 	s.operations = s.natives()
+	s.agents = newAgents(s, o.AgentRates)
 	s.forwards = s.mainApp().Handler()
 	return s
 }
