@@ -32,12 +32,12 @@ var (
 var mcpTools = []toolSpec{
 	{name: "list_collections", operation: "list_collections"},
 	{name: "create_collection", operation: "create_collection"},
-	{name: "get_collection_info", operation: "get_collection"},
+	{name: "get_collection_info", operation: "get_collection_info"},
 	{name: "delete_collection", operation: "delete_collection"},
 	{name: "insert_text", operation: "insert_text", arguments: byCollectionName},
 	{name: "batch_insert_texts", operation: "insert_texts"},
 	{name: "get_vector", operation: "get_vector", arguments: byVector},
-	{name: "update_vector", operation: "put_vector", arguments: byVector},
+	{name: "update_vector", operation: "update_vector", arguments: byVector},
 	{name: "delete_vector", operation: "delete_vector", arguments: byVector},
 	{name: "search", operation: "search_text", arguments: byCollection},
 	{name: "search_hybrid", operation: "hybrid_search", arguments: byCollection},
@@ -48,8 +48,8 @@ var mcpTools = []toolSpec{
 	{name: "batch_search", operation: "batch_search"},
 	{name: "batch_update", operation: "batch_update"},
 	{name: "batch_delete", operation: "batch_delete"},
-	{name: "embed_text", operation: "embed"},
-	{name: "get_database_stats", operation: "stats"},
+	{name: "embed_text", operation: "embed_text"},
+	{name: "get_database_stats", operation: "get_database_stats"},
 	{name: "get_usage", operation: "usage_statistics"},
 }
 
