@@ -59,6 +59,7 @@ func serve(ctx context.Context, c Config) error {
 			openTally,           // counts what is read
 			startGrains,         // collections
 			startReporter,       // tells the hub what is used
+			startLogs,           // what is asked for
 			startEdge,           // HTTP
 		),
 		fx.Invoke(func(_ *httpedge.Server) {}, announce),

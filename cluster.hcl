@@ -123,6 +123,13 @@ storage {
   delta_max_bytes = "256MB"
 }
 
+# A row for every request of a tenant or of the operator that this node answered,
+# on its disk. The oldest go when there are more bytes than this, or at this age.
+operation_log {
+  keep_bytes = "256MB"
+  keep_for   = "2160h" # 90 days
+}
+
 limits {
   # Of one request.
   body_bytes             = "32MB"

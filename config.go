@@ -18,17 +18,18 @@ import (
 // Config is the configuration of a node. Each of its keys is one line of
 // settings, and one of cluster.hcl, where the comments are.
 type Config struct {
-	DataDir    string
-	SecretFile string // "" means the file `secret` in DataDir
-	Partitions int    // at birth
-	Listen     ListenConfig
-	Log        LogConfig
-	Hub        HubConfig
-	Storage    StorageConfig
-	Limits     httpedge.Limits
-	Cluster    ClusterConfig
-	Embedding  EmbeddingConfig
-	Rerank     RerankConfig
+	DataDir      string
+	SecretFile   string // "" means the file `secret` in DataDir
+	Partitions   int    // at birth
+	Listen       ListenConfig
+	Log          LogConfig
+	Hub          HubConfig
+	Storage      StorageConfig
+	Limits       httpedge.Limits
+	Cluster      ClusterConfig
+	Embedding    EmbeddingConfig
+	Rerank       RerankConfig
+	OperationLog OperationLogConfig
 }
 
 // ListenConfig says where the node listens.
@@ -125,6 +126,12 @@ type StorageConfig struct {
 	DeltaBytesMax      int64
 }
 
+// OperationLogConfig bounds what a node keeps of what it was asked for.
+type OperationLogConfig struct {
+	KeepBytes int64
+	KeepFor   time.Duration
+}
+
 // ClusterConfig is a node's part in a cluster of several. Without a name the
 // node is alone.
 type ClusterConfig struct {
@@ -179,10 +186,11 @@ func DefaultConfig() Config {
 			CheckpointInterval: 30 * time.Second,
 			DeltaBytesMax:      256 << 20,
 		},
-		Limits:    httpedge.DefaultLimits(),
-		Cluster:   ClusterConfig{SwapAfter: 5 * time.Minute},
-		Embedding: EmbeddingConfig{Batch: embedding.BatchDefault, Timeout: embedding.TimeoutDefault, CacheBytes: embedding.CacheBytesDefault},
-		Rerank:    RerankConfig{Timeout: embedding.TimeoutDefault, Form: formDocuments},
+		Limits:       httpedge.DefaultLimits(),
+		Cluster:      ClusterConfig{SwapAfter: 5 * time.Minute},
+		Embedding:    EmbeddingConfig{Batch: embedding.BatchDefault, Timeout: embedding.TimeoutDefault, CacheBytes: embedding.CacheBytesDefault},
+		Rerank:       RerankConfig{Timeout: embedding.TimeoutDefault, Form: formDocuments},
+		OperationLog: OperationLogConfig{KeepBytes: 256 << 20, KeepFor: 90 * 24 * time.Hour},
 	}
 }
 
@@ -238,6 +246,8 @@ func (c *Config) settings() []setting {
 		{"storage.checkpoint_bytes", &c.Storage.CheckpointBytes},
 		{"storage.checkpoint_interval", &c.Storage.CheckpointInterval},
 		{"storage.delta_max_bytes", &c.Storage.DeltaBytesMax},
+		{"operation_log.keep_bytes", &c.OperationLog.KeepBytes},
+		{"operation_log.keep_for", &c.OperationLog.KeepFor},
 		{"limits.body_bytes", &r.BodyBytes},
 		{"limits.json_depth", &r.JSONDepth},
 		{"limits.dimension", &r.Dimension},

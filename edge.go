@@ -35,13 +35,14 @@ type behindEdge struct {
 	Remote     *remoteHub
 	Tally      *tally.Tally
 	Reporter   *grains.Reporter // stops when nothing is answered any more
+	Logs       *grains.Logs
 }
 
 // startEdge opens the node to the world: everything behind it is up.
 func startEdge(lc fx.Lifecycle, c Config, l *listeners, b behindEdge, log *slog.Logger) *httpedge.Server {
 	h, n, g, hub := b.Neighbours, b.Node, b.Grains, b.Hub
 	version, commit := cli.Version()
-	metrics := nodeMetrics(n, g)
+	metrics := nodeMetrics(n, g, b.Logs)
 	var who httpedge.Hub = hub
 	if b.Remote != nil {
 		who = b.Remote
@@ -64,8 +65,8 @@ func startEdge(lc fx.Lifecycle, c Config, l *listeners, b behindEdge, log *slog.
 		Registry:   metrics,
 		Count:      func(id tenant.ID) { b.Tally.Add(id, 0, tally.Counts{Requests: 1}) },
 		Embedding:  c.embedding(hub),
-		RecordAuth: authRecorder(n, hub),
-		Cluster:    g, Nodes: clusterState{h, n, hub},
+		RecordAuth: authRecorder(n, hub), OperationLog: b.Logs,
+		Cluster: g, Nodes: clusterState{h, n, hub},
 	})
 	n.Handle(grains.MethodRequest, func(ctx context.Context, _ uint32, request []byte) ([]byte, error) {
 		return s.ServeForwarded(ctx, request)
@@ -122,7 +123,7 @@ func health(h *neighbourhood, n *actors.Node, g *grains.Client, hub *hubsvc.Embe
 
 // nodeMetrics are the series of the node below the edge. None carries a
 // tenant's name.
-func nodeMetrics(n *actors.Node, g *grains.Client) *prometheus.Registry {
+func nodeMetrics(n *actors.Node, g *grains.Client, l *grains.Logs) *prometheus.Registry {
 	reg := prometheus.NewRegistry()
 	gauge := func(name, help string, value func() float64) {
 		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "waggle", Name: name, Help: help}, value))
@@ -140,6 +141,7 @@ func nodeMetrics(n *actors.Node, g *grains.Client) *prometheus.Registry {
 		}
 		return float64(corrupt)
 	})
+	logMetrics(reg, l)
 	return reg
 }
 

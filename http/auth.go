@@ -116,6 +116,7 @@ func (r *request) authenticate() (tenant.Context, error) {
 		return tenant.Context{}, r.wrongKey(key, err)
 	}
 	tc.RequestID = r.id
+	r.knownAs(&tc)
 	r.caller.kind = tenant.KindOf(key)
 	if tc.Deprecated {
 		r.caller.retired = tc.ExpiresAt
@@ -149,6 +150,9 @@ func (r *request) implicit() (tenant.Context, error) {
 	nobody := tenant.Context{Service: "nobody", ValidatedAt: r.start}
 	tc, err := r.s.hub.ActFor(r.ctx, r.s.door.Implicit, nobody, "")
 	tc.Service, tc.RequestID = "", r.id
+	if err == nil {
+		r.knownAs(&tc)
+	}
 	return tc, err
 }
 

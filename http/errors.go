@@ -186,6 +186,7 @@ func asError(err error) *collection.Error {
 func (r *request) fail(err error) {
 	e := asError(err)
 	f := faultOf(e)
+	r.failedWith(f.word)
 	r.logFault(e, err, f)
 	if r.forwarded != nil {
 		r.failure = e // the other node puts it into words

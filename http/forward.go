@@ -55,6 +55,7 @@ type forwardedAnswer struct {
 	Hub    uint64          `msgpack:"h,omitempty"` // HubIndex there, of a change of the hub's state
 	Stored stored          `msgpack:"st"`
 	Rate   tenant.RateLeft `msgpack:"r"`
+	Logged loggedAbroad    `msgpack:"l"`
 }
 
 // The pause before looking again for whoever is in charge, when nothing tells
@@ -248,6 +249,7 @@ func (r *request) forward(number uint32, tc tenant.Context) error {
 	a.Stored.tell(r)
 	r.rate = a.Rate
 	r.rateHeaders()
+	a.Logged.tell(r)
 	return nil
 }
 
@@ -289,7 +291,7 @@ func (s *Server) ServeForwarded(ctx context.Context, payload []byte) ([]byte, er
 	}
 	a := forwardedAnswer{
 		Status: c.Response.StatusCode(), Type: string(c.Response.Header.ContentType()), Body: c.Response.Body(),
-		Header: answered(&c.Response.Header), Stored: r.stored, Rate: r.rate,
+		Header: answered(&c.Response.Header), Stored: r.stored, Rate: r.rate, Logged: r.abroad(),
 	}
 	if r.changesHub && s.cluster != nil {
 		a.Hub = s.cluster.HubIndex()

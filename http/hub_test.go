@@ -402,8 +402,6 @@ func TestHubLater(t *testing.T) {
 	e := newEdge(t, nil)
 	for _, c := range [][2]string{
 		{"POST", "/api/internal/vectorizer/usage/update"},
-		{"POST", "/api/v1/vectorizer/logs"},
-		{"GET", "/api/v1/tenants/x/logs"},
 		{"POST", "/api/mcp-servers"},
 	} {
 		e.op(c[0], c[1], "{}").is(501, "docs/hub.md")

@@ -130,7 +130,13 @@ func (n *native) serve(r *request, tc tenant.Context) error {
 // they stand in the request of HTTP, and returns the answer as JSON. It is for a
 // surface that has one route for all operations: here the row is checked that
 // the route table checks for the others.
-func (n *native) call(r *request, tc tenant.Context, arguments []byte) ([]byte, error) {
+func (n *native) call(r *request, tc tenant.Context, arguments []byte) (answer []byte, err error) {
+	r.logged.Operation, r.logged.Type = n.id, n.logs
+	defer func() {
+		if err != nil {
+			r.failedWith(faultOf(asError(err)).word)
+		}
+	}()
 	switch {
 	case n.media != "" || n.answers != "":
 		panic("BUG: operation " + n.id + " is not of JSON and was called by its name")

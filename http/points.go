@@ -26,6 +26,7 @@ func (s *Server) writes(read func(*pointReader) (collection.Write, error)) handl
 		if err != nil {
 			return err
 		}
+		r.sends(&w)
 		done, err := s.engine.Write(r.ctx, tc, name, w, options)
 		if err != nil {
 			return err

@@ -56,6 +56,7 @@ func (s *Server) batches(decode func(*pointReader) (collection.Query, error), be
 }
 
 func (s *Server) hits(r *request, tc tenant.Context, name string, q *collection.Query) ([]collection.Hit, error) {
+	r.asksFor(q.Limit)
 	if err := mayLookup(&tc, q); err != nil {
 		return nil, err
 	}

@@ -44,8 +44,12 @@ type request struct {
 	forwarded  *forwarded // the request came from another node, which admitted it
 	failure    error      // and is answered with this
 
-	rate    tenant.RateLeft // to be told to the tenant; zero: nothing
-	counted bool            // against its rates, on this node
+	rate       tenant.RateLeft        // to be told to the tenant; zero: nothing
+	counted    bool                   // against its rates, on this node
+	row        *route                 // nil until one is reached
+	logged     tenant.LoggedOperation // what the operation log will say
+	nameBuf    []byte                 // of the collection in the path; kept from request to request
+	ofOperator bool                   // by his key
 
 	body     []byte  // whole, once the route has been admitted
 	bodyDone bool    // read to its end
@@ -111,7 +115,7 @@ func (s *Server) guard(next fasthttp.RequestHandler, fallback surface) fasthttp.
 
 func (s *Server) begin(ctx *fasthttp.RequestCtx, fallback surface) *request {
 	r := requests.Get().(*request)
-	*r = request{s: s, http: ctx, surface: fallback, route: "none", start: time.Now(), ctx: s.base}
+	*r = request{s: s, http: ctx, surface: fallback, route: "none", start: time.Now(), ctx: s.base, nameBuf: r.nameBuf}
 	r.atRoot, r.atHub = fallback == surfaceQdrant, fallback == surfaceOperator
 	if fallback == surfaceNative && underQdrantPrefix(ctx.URI().PathOriginal()) {
 		r.surface = surfaceQdrant
@@ -144,11 +148,12 @@ func (r *request) end() {
 		r.s.count(tenant.ID(r.caller.tenant))
 	}
 	r.s.meter.request(r.surface, r.route, r.http.Response.StatusCode(), r.elapsed())
+	r.logOperation()
 	if r.entered {
 		r.s.inFlight.leave()
 	}
 	r.http.RemoveUserValue(requestKey{})
-	*r = request{}
+	*r = request{nameBuf: r.nameBuf}
 	requests.Put(r)
 }
 

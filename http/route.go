@@ -67,7 +67,9 @@ type route struct {
 	anywhere bool // answered by the node that is asked, whoever is in charge
 	ofHub    bool // answered by the node that leads the hub, not the tenant's
 
-	logs tenant.OperationType // in the operation log; 0: see operationType
+	logs  tenant.OperationType // in the operation log; 0: see operationType
+	label string               // the name of the operation there; register sets it
+	named bool                 // the path names a collection; likewise
 
 	media string // type of the body; "": it is not looked at
 }
@@ -183,7 +185,7 @@ func routingError(err error) error {
 // register is the one way a handler gets a path.
 func (s *Server) register(app *fiber.App, prefix string, rt route) {
 	rt.check()
-	rt.logs = rt.operationType()
+	rt.logs, rt.label, rt.named = rt.operationType(), rt.method+" "+rt.path, hasName(&rt)
 	app.Add(rt.method, prefix+rt.path, func(c *fiber.Ctx) error {
 		r := of(c.Context())
 		r.params, r.surface, r.route = c, rt.surface, rt.path
@@ -196,6 +198,7 @@ func (s *Server) register(app *fiber.App, prefix string, rt route) {
 
 // run takes a request through what stands before every handler.
 func (r *request) run(rt *route) error {
+	r.routed(rt)
 	if rt.open != nil {
 		return rt.open(r)
 	}

@@ -25,7 +25,10 @@ func (s *Server) selfServiceRoutes() []route {
 	usage.ofHub = false // the counters are with the tenant's data
 	statistics := row("GET", "/hub/usage/statistics", tenant.OpOwnUsage, notYetThere("usage statistics"))
 	statistics.anywhere = true
+	logs := row("GET", "/auth/logs", tenant.OpAdmin, s.ownLogs)
+	logs.anywhere = true
 	return []route{
+		logs,
 		row("GET", "/auth/keys", tenant.OpAdmin, s.listOwnKeys),
 		row("POST", "/auth/keys", tenant.OpAdmin, s.createOwnKey),
 		row("GET", "/auth/keys/:id", tenant.OpAdmin, s.showKey),

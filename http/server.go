@@ -40,6 +40,8 @@ type Options struct {
 	// was refused is nobody's, and one that was refused for its rate is not counted.
 	Count  func(tenant.ID)
 	Logger *slog.Logger // nil: nothing is logged
+	// OperationLog keeps what was asked for; nil keeps nothing.
+	OperationLog OperationLog
 	// Registry holds the series of the rest of the node. Only the operator sees
 	// them. The process and Go collectors are the edge's own: do not add them.
 	Registry prometheus.Gatherer
@@ -83,8 +85,9 @@ type Server struct {
 	agents   *agents
 	forwards fasthttp.RequestHandler // routes what other nodes send
 
-	operations []*native // the native API's
-	embed      Embedding
+	operations   []*native // the native API's
+	embed        Embedding
+	operationLog OperationLog
 }
 
 // port is one listener and the server behind it.
@@ -116,7 +119,7 @@ func New(o Options) *Server {
 	}
 	s := &Server{
 		engine: o.Engine, hub: o.Hub, cluster: o.Cluster, nodes: o.Nodes, rates: o.Rates, health: o.Health,
-		version: o.Version, commit: o.Commit,
+		version: o.Version, commit: o.Commit, operationLog: o.OperationLog,
 		limits: o.Limits, door: newDoor(&o), log: o.Logger,
 		embed: o.Embedding,
 		meter: newMeter(o.Version, o.Registry), count: o.Count, started: time.Now(),

@@ -43,6 +43,7 @@ func (s *shape) readRequest(r *request, tc *tenant.Context, n *native, q reflect
 			return placed(err)
 		}
 	}
+	p.tell(r)
 	return p.mayNames(tc)
 }
 
@@ -59,7 +60,15 @@ func (s *shape) readArguments(r *request, tc *tenant.Context, arguments []byte, 
 	if err != nil {
 		return placed(err)
 	}
+	p.tell(r)
 	return p.mayNames(tc)
+}
+
+// tell lets the operation log know the collection that is named first.
+func (p *nativeReader) tell(r *request) {
+	if len(p.names) > 0 {
+		r.about(p.names[0])
+	}
 }
 
 // mayNames refuses a request that names a collection that the key is not for.

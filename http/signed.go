@@ -160,6 +160,9 @@ func (r *request) proven(rt *route) (tenant.Context, error) {
 	}
 	tc, err := r.s.hub.ActFor(r.ctx, h.tenant, h.service, nonce)
 	tc.RequestID = r.id
+	if err == nil {
+		r.knownAs(&tc)
+	}
 	return tc, err
 }
 

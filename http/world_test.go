@@ -18,6 +18,7 @@ import (
 	"github.com/hivehub/waggle/collection"
 	"github.com/hivehub/waggle/grains"
 	"github.com/hivehub/waggle/hubsvc"
+	"github.com/hivehub/waggle/persistence/oplog"
 	"github.com/hivehub/waggle/tenant"
 )
 
@@ -31,6 +32,8 @@ type world struct {
 	kit     *actorstest.Kit
 	hub     *hubsvc.Embedded
 	data    *grains.Client
+	logs    *grains.Logs
+	logDir  string
 	ahead   atomic.Int64 // of the directory's clock, in ns
 
 	mine, theirs, asleep tenant.ID  // asleep is suspended
@@ -72,6 +75,12 @@ func newWorld(t *testing.T) *world {
 	})
 	t.Cleanup(w.data.Stop)
 
+	w.logDir = t.TempDir()
+	log, err := oplog.Open(oplog.Options{Dir: w.logDir})
+	noError(t, err)
+	t.Cleanup(func() { noError(t, log.Stop(context.Background())) })
+	w.logs = grains.NewLogs(w.kit.Node, log, func() []grains.LogNode { return []grains.LogNode{{Number: w.kit.Node.Number(), Name: "here"}} })
+
 	w.edge = w.door(t, nil)
 	w.other = w.door(t, nil)
 	w.through = w.door(t, &neighbours{leader: elsewhere, answers: []func(context.Context, []byte) ([]byte, error){w.edge.ServeForwarded}})
@@ -97,6 +106,7 @@ func (w *world) door(t *testing.T, c Cluster) *edge {
 	e := newEdge(t, func(o *Options) {
 		o.Engine, o.Hub, o.Nodes, o.Access.SigningSecret = w.data, w.hub, silentNodes{}, edgeSecret
 		o.Embedding.Tenants = w.hub
+		o.OperationLog = w.logs
 		if o.Cluster = c; c == nil {
 			o.Cluster = &neighbours{leader: func(int) (uint32, bool) { return 1, true }}
 		}

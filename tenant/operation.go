@@ -276,3 +276,10 @@ func SortLog(rows []LoggedOperation) []LoggedOperation {
 	slices.SortStableFunc(rows, func(a, b LoggedOperation) int { return a.LogKey().Compare(b.LogKey()) })
 	return slices.CompactFunc(rows, func(a, b LoggedOperation) bool { return a.LogKey() == b.LogKey() && a.Tenant == b.Tenant })
 }
+
+// LogPage is a page of rows, by LogKey.
+type LogPage struct {
+	Rows []LoggedOperation `msgpack:"r"`
+	More bool              `msgpack:"m,omitempty"` // behind the last row
+	Away []string          `msgpack:"a,omitempty"` // nodes that did not answer: their rows are missing
+}

@@ -186,13 +186,16 @@ func TestOldRowsGo(t *testing.T) {
 	if len(got) < 500 || got[len(got)-1] != 19_999 || got[0] != 20_000-len(got) {
 		t.Fatalf("%d rows from %d to %d", len(got), got[0], got[len(got)-1])
 	}
-	mu.Lock()
-	now = now.Add(2 * time.Hour)
-	mu.Unlock()
-	await(t, func() bool { return len(all(t, l, tenant.LogQuery{Tenant: "t_a"})) < 500 })
+	await(t, func() bool { // a file is as old as its sealing
+		mu.Lock()
+		now = now.Add(2 * time.Hour)
+		mu.Unlock()
+		return len(all(t, l, tenant.LogQuery{Tenant: "t_a"})) < 500
+	})
 }
 
 func await(t testing.TB, ok func() bool) {
+	t.Helper()
 	t.Helper()
 	end := time.After(10 * time.Second)
 	tick := time.NewTicker(time.Millisecond)
