@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/fx"
@@ -18,14 +19,25 @@ import (
 
 // startLogs opens the operation log of this node, and the way to the others'.
 // Where the hub is another one, what is in the log is sent to it.
-func startLogs(lc fx.Lifecycle, c Config, d *dataDir, n *actors.Node, hub *hubsvc.Embedded, log *slog.Logger) (*grains.Logs, error) {
+func startLogs(lc fx.Lifecycle, c Config, d *dataDir, n *actors.Node, h logHubs, log *slog.Logger) (*grains.Logs, error) {
+	hub := h.Hub
 	l, err := oplog.Open(oplog.Options{
 		Dir: filepath.Join(d.path, "operations"), BytesMax: c.OperationLog.KeepBytes, AgeMax: c.OperationLog.KeepFor, Logger: log,
+		Outbox: h.Remote != nil,
 	})
 	if err != nil {
 		return nil, err
 	}
+	var s *oplog.Shipper
+	if h.Remote != nil {
+		s = oplog.StartShipper(oplog.ShipperOptions{Log: l, Sink: h.Remote, Service: c.Hub.Remote.ServiceName, Refused: refusedForGood, Logger: log})
+	}
 	lc.Append(fx.StopHook(func(ctx context.Context) error {
+		if s != nil {
+			last, cancel := context.WithTimeout(ctx, lastLogsTime)
+			s.Stop(last)
+			cancel()
+		}
 		if err := l.Stop(ctx); err != nil {
 			return errors.Join(errors.New("the operation log is not on the disk"), err)
 		}
@@ -44,6 +56,24 @@ func startLogs(lc fx.Lifecycle, c Config, d *dataDir, n *actors.Node, hub *hubsv
 		}
 		return nodes
 	}), nil
+}
+
+// lastLogsTime is how long a node that stops tries to send its last rows.
+const lastLogsTime = time.Second
+
+// refusedForGood tells a batch that the hub found malformed from one that it
+// could not take now.
+func refusedForGood(err error) bool {
+	e, ok := errors.AsType[*hubsvc.Error](err)
+	return ok && e.Code == hubsvc.CodeInvalidRequest
+}
+
+// logHubs are the hub here, which knows the nodes, and the one elsewhere, if that
+// is the hub.
+type logHubs struct {
+	fx.In
+	Hub    *hubsvc.Embedded
+	Remote *remoteHub
 }
 
 // logMetrics are the series of the operation log of this node.
