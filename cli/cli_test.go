@@ -15,6 +15,8 @@ import (
 
 const operatorKey = "hh_live_operator"
 
+const tenantKey = "hh_live_tenant"
+
 // api is the operator API with one tenant and one key in it.
 func api(t *testing.T) string {
 	t.Helper()

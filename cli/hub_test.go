@@ -36,6 +36,8 @@ func hubAPI(t *testing.T) (sent func() []string) {
 		"GET /api/v1/access-keys/k_1":                 `{"key_id":"k_1","prefix":"hh_live_abcd","tenant_id":"t_1","kind":"tenant","permission":"READ_ONLY","collections":["a","b*"],"allowed_ips":["10.0.0.0/8"],"rate_limits":{"requests_per_minute":5,"requests_per_hour":-1,"requests_per_day":-1},"created_at":1700000000000,"expires_at":1700000001000}`,
 		"POST /api/v1/access-keys/k_1/rotate":         `{"key_id":"k_2","key":"hh_live_new","old":{"key_id":"k_1","expires_at":1700000001000}}`,
 		"GET /api/internal/vectorizer/user/t_1/quota": `{"tenant_id":"t_1","plan":"pro","version":9,"storage_bytes":1000,"vector_count":-1,"collection_count":0,"requests_per_minute":-1,"requests_per_hour":-1,"requests_per_day":-1,"usage":{"storage_bytes":250,"vector_count":7,"collection_count":1}}`,
+		"GET /api/v1/cluster/usage":                   `{"tenant_id":"t_1","period_start":1698796800000,"period_end":1700000000000,"reported_at":1700000000000,"storage":{"used_bytes":40,"quota_bytes":-1,"percent":null},"collections":1,"vectors":2,"usage":{"api_requests":5,"vectors_inserted":2},"total":{"api_requests":9,"vectors_inserted":3,"byte_hours":18446744073709551615},"days":[]}`,
+		"GET /hub/usage/statistics":                   `{"success":true,"stats":{"collections":[{"collection_id":"18446744073709551615","name":"docs","vectors":2,"storage":40,"usage":{"vectors_inserted":2,"search_count":7}},{"collection_id":"9","name":"","deleted":true,"usage":{}}]}}`,
 		"GET /api/v1/audit":                           `{"entries":[{"id":"5.1","time":1700000000000,"tenant_id":"t_1","actor":"operator","address":"127.0.0.1","request_id":"r1","action":"key.create","target":"k_1","outcome":"ok","detail":""}]}`,
 	}
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -51,6 +53,7 @@ func hubAPI(t *testing.T) (sent func() []string) {
 	t.Cleanup(srv.Close)
 	t.Setenv("WAGGLE_URL", srv.URL)
 	t.Setenv("WAGGLE_OPERATOR_KEY", operatorKey)
+	t.Setenv("WAGGLE_KEY", tenantKey)
 	return func() []string {
 		defer func() { got = nil }()
 		return got
@@ -130,6 +133,22 @@ func TestHubCommands(t *testing.T) {
 				"vector_count      7     unlimited  unlimited  -\n" +
 				"collection_count  1     0          0          -",
 			[]string{"GET /api/internal/vectorizer/user/t_1/quota"},
+		},
+		{
+			"usage t_1 --since 2023-11-01 --until 2023-11-14",
+			"tenant t_1, 2023-11-01 to 2023-11-14, reported up to 2023-11-14T22:13:20Z: 1 collections, 2 vectors, 40 bytes\n" +
+				"WHAT                 PERIOD  TOTAL\n" +
+				"api_requests         5       9\nsearch_count         0       0\nvectors_scanned      0       0\nbytes_read           0       0\n" +
+				"vectors_inserted     2       3\nvectors_deleted      0       0\nstorage_added        0       0\nstorage_freed        0       0\n" +
+				"collections_created  0       0\ncollections_deleted  0       0\nbyte_hours           0       18446744073709551615",
+			[]string{"GET /api/v1/cluster/usage?from=1698796800000&tenant_id=t_1&to=1699920000000"},
+		},
+		{
+			"usage --collections",
+			"ID                    NAME         VECTORS  BYTES  INSERTED  DELETED  SEARCHES  BYTE_HOURS\n" +
+				"18446744073709551615  docs         2        40     2         0        7         0\n" +
+				"9                     - (deleted)  0        0      0         0        0         0",
+			[]string{"GET /hub/usage/statistics"},
 		},
 		{
 			"audit list --tenant t_1 --action key.create --since 2023-11-14 --limit 5",

@@ -135,6 +135,25 @@ func TestOperatorMethods(t *testing.T) {
 			Quota{TenantID: "t", Plan: "p", Version: 3, Vectors: 5, Usage: Usage{Vectors: 4}},
 		},
 		{
+			"TenantUsage",
+			func(ctx context.Context, c *Client) (any, error) {
+				return c.TenantUsage(ctx, UsageQuery{TenantID: "a b", Since: 5, Until: 6})
+			},
+			call{"GET", "/api/v1/cluster/usage?from=5&tenant_id=a+b&to=6", "", ""},
+			`{"tenant_id":"a b","period_start":5,"vectors":7,"usage":{"vectors_inserted":18446744073709551615},"total":{"byte_hours":3},"days":[{"date":"2030-12-31","search_count":4}]}`,
+			TenantUsage{
+				TenantID: "a b", Start: 5, Vectors: 7, Period: Used{VectorsInserted: 1<<64 - 1}, Total: Used{ByteHours: 3},
+				Days: []DayUsage{{Date: "2030-12-31", Used: Used{SearchCount: 4}}},
+			},
+		},
+		{
+			"CollectionUsages",
+			func(ctx context.Context, c *Client) (any, error) { return c.CollectionUsages(ctx) },
+			call{"GET", "/hub/usage/statistics", "", ""},
+			`{"success":true,"stats":{"collections":[{"collection_id":"7","name":"docs","usage":{"bytes_read":2}}]}}`,
+			[]CollectionUsage{{ID: "7", Name: "docs", Usage: Used{BytesRead: 2}}},
+		},
+		{
 			"ListAudit",
 			func(ctx context.Context, c *Client) (any, error) {
 				return c.ListAudit(ctx, AuditQuery{TenantID: "t", Action: "a&b", Since: 5, Until: 6, Limit: 2})

@@ -139,7 +139,7 @@ type slab struct{ free []byte }
 
 // pointRows is how much the rows of one point take: its keys, its id's row and
 // the key of what it replaces.
-const pointRows = 64
+const pointRows = 72
 
 // take returns an empty slice with room for n bytes.
 func (s *slab) take(n int) []byte {

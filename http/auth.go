@@ -218,7 +218,7 @@ func (r *request) allow(rt *route, tc tenant.Context) (tenant.Context, error) {
 		return tenant.Context{}, errOperatorOnly
 	case rt.op == tenant.OpService:
 		return r.allowService(tc)
-	case rt.op == tenant.OpSelf && tc.IsOperator:
+	case (rt.op == tenant.OpSelf || rt.op == tenant.OpUsage) && tc.IsOperator:
 	case rt.op != tenant.OpOperator && !tc.Valid():
 		return tenant.Context{}, errTenantOnly
 	case !tc.May(rt.op) && tc.Suspended:

@@ -311,7 +311,7 @@ var errStale error = &collection.Error{
 func (r *request) admitForwarded(rt *route) (tenant.Context, error) {
 	tc, err := r.renewed()
 	op := rt.op
-	ofNoTenant := op == tenant.OpOperator || op == tenant.OpService
+	ofNoTenant := op == tenant.OpOperator || op == tenant.OpService || op == tenant.OpUsage && tc.IsOperator
 	switch {
 	case err != nil:
 		return tenant.Context{}, err

@@ -324,8 +324,8 @@ func TestEveryRouteHasAPlace(t *testing.T) {
 	anywhere := map[string]bool{
 		"operator GET /api/v1/cluster/health": true, "operator GET /api/v1/cluster/nodes": true, "operator GET /api/v1/cluster/partitions": true,
 		"native GET /auth/me": true, "native GET /auth/logs": true, "operator GET /api/v1/cluster/logs": true,
-		"operator POST /api/internal/vectorizer/usage/update": true, "operator POST /api/v1/vectorizer/logs": true,
-		"operator GET /api/v1/tenants/:id/logs": true, "operator POST /api/mcp-servers": true, "native GET /hub/usage/statistics": true,
+		"operator POST /api/v1/vectorizer/logs": true,
+		"operator GET /api/v1/tenants/:id/logs": true, "operator POST /api/mcp-servers": true,
 	}
 	for _, rt := range s.routes() {
 		if rt.anywhere != anywhere[rt.name()] {

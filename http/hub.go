@@ -85,7 +85,6 @@ func (s *Server) hubRoutes() []route {
 		row("GET", "/api/internal/vectorizer/user/:id/collections", s.tenantCollections),
 		row("GET", "/api/internal/vectorizer/collection/:id/validate", s.validateCollection),
 		row("POST", "/api/internal/vectorizer/collection", s.recordCollection),
-		anywhere(row("POST", "/api/internal/vectorizer/usage/update", notYetThere("usage reports"))),
 		anywhere(row("POST", "/api/v1/vectorizer/logs", s.takeLogs)),
 		anywhere(row("GET", "/api/v1/tenants/:id/logs", s.tenantLogs)),
 		{method: "GET", path: "/api/v1/cluster/logs", surface: surfaceOperator, op: tenant.OpOperator, handle: s.operatorLogs, anywhere: true},

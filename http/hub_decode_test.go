@@ -19,6 +19,7 @@ var hubDecoders = map[string]func(p *pointReader) (any, error){
 	"grace":      func(p *pointReader) (any, error) { return p.graceRequest() },
 	"given key":  func(p *pointReader) (any, error) { return p.keyQuestion() },
 	"collection": func(p *pointReader) (any, error) { return p.collectionRequest() },
+	"usage":      func(p *pointReader) (any, error) { return p.usageRequest() },
 }
 
 func decodeHub(name, text string) (any, error) {
@@ -118,6 +119,7 @@ func FuzzHubDecoders(f *testing.F) {
 		`{"name":"a","plan":"b","partition":1,"status":"active"}`,
 		`{"tenant_id":"t","permissions":["ADMIN"],"collections":["a"],"allowed_ips":["::1"],"rate_limits":{"requests_per_day":-1},"expires_at":"2030-01-01T00:00:00Z","is_test":false}`,
 		`{"storage_bytes":-1,"vector_count":1,"grace_seconds":5,"collection_id":"7","created_at":1,"key":"hh_live_x"}`, `null`, `{`, ``,
+		`{"cluster_id":"c","reports":[{"report_id":"r","source":"p:1","sequence":1,"period_start":1,"period_end":2,"entries":[{"tenant_id":"t","collection_id":"7","byte_seconds":1}]}]}`,
 	} {
 		f.Add([]byte(seed))
 	}

@@ -401,12 +401,10 @@ func TestAudit(t *testing.T) {
 func TestHubLater(t *testing.T) {
 	e := newEdge(t, nil)
 	for _, c := range [][2]string{
-		{"POST", "/api/internal/vectorizer/usage/update"},
 		{"POST", "/api/mcp-servers"},
 	} {
 		e.op(c[0], c[1], "{}").is(501, "docs/hub.md")
 	}
-	e.send("GET", e.main+"/hub/usage/statistics", e.keys["READ_ONLY"], "").is(501, "docs/hub.md")
 }
 
 // A request about keys goes to the node that leads the hub, with the address

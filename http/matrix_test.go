@@ -32,12 +32,14 @@ const (
 	rowOperator row = "cluster and all-tenant operations"
 	rowHub      row = "the hub's API"
 	rowSelf     row = "what a key is taken for"
+	rowUsage    row = "own usage, and for the operator anybody's"
 )
 
 // contract says who may: ADMIN, READ_WRITE, READ_ONLY, MCP.
 var contract = map[row]string{
 	rowRead: "yyyy", rowWrite: "yyny", rowErase: "yynn", rowManage: "yynn", rowBackup: "yynn", rowExport: "yyyn", rowUpload: "yynn",
 	rowAdmin: "ynnn", rowOperator: "nnnn", rowHub: "nnnn", rowSelf: "yyyy",
+	rowUsage: "yyyn",
 }
 
 // operations are the rows in the words of the code.
@@ -45,6 +47,7 @@ var operations = map[tenant.Operation]row{
 	tenant.OpPublic: rowPublic, tenant.OpRead: rowRead, tenant.OpWrite: rowWrite, tenant.OpDeletePoints: rowErase,
 	tenant.OpManageCollections: rowManage, tenant.OpBackup: rowBackup, tenant.OpDownload: rowExport, tenant.OpOwnUsage: rowExport,
 	tenant.OpUpload: rowUpload, tenant.OpAdmin: rowAdmin, tenant.OpOperator: rowOperator, tenant.OpService: rowHub, tenant.OpSelf: rowSelf,
+	tenant.OpUsage: rowUsage,
 }
 
 // rules put every route that there is, or that the contract announces, into a
@@ -65,7 +68,8 @@ var rules = []struct {
 	// A tenant's own.
 	{`^native GET /auth/me$`, rowSelf},
 	{`^native \w+ /(api/v1/)?auth/(keys|audit|logs|settings|allowed-ips|embedding)(/|$)`, rowAdmin},
-	{`^native GET /(hub/usage/\w+|api/v1/cluster/usage)$`, rowExport},
+	{`^native GET /hub/usage/\w+$`, rowExport},
+	{`^native GET /api/v1/cluster/usage$`, rowUsage},
 	{`^native GET /hub/backups/:\w+/download$`, rowExport},
 	{`^native POST /hub/backups/upload$`, rowUpload},
 	{`^native \w+ /hub/backups(/|$)`, rowBackup},
@@ -225,7 +229,7 @@ func (c *suspect) want(rt *route, atHub bool) int {
 	case c.refused != 0:
 		return c.refused
 	case c.has == "operator":
-		if !ofTenants || r == rowSelf {
+		if !ofTenants || r == rowSelf || r == rowUsage {
 			return admitted
 		}
 		return 403
@@ -244,7 +248,7 @@ func (c *suspect) want(rt *route, atHub bool) int {
 	if c.mcp && rt.path != "/mcp" || c.narrowed && namesCanary(rt) {
 		may = false
 	}
-	if c.suspended && (c.has != "ADMIN" || r != rowExport) {
+	if c.suspended && (c.has != "ADMIN" || r != rowExport && r != rowUsage) {
 		may = false
 	}
 	if may {

@@ -112,7 +112,7 @@ func (rt *route) check() {
 
 // routes is the whole table.
 func (s *Server) routes() []route {
-	all := append(append(s.nativeRoutes(), append(s.hubRoutes(), s.selfServiceRoutes()...)...), s.qdrantRoutes()...)
+	all := append(append(s.nativeRoutes(), append(s.hubRoutes(), append(s.selfServiceRoutes(), s.usageRoutes()...)...)...), s.qdrantRoutes()...)
 	if s.nodes != nil {
 		all = append(all, s.clusterRoutes()...)
 	}

@@ -130,7 +130,7 @@ func (e *edge) checkRefusals(rt route, url string) {
 func (e *edge) checkPermissions(rt route, url string) {
 	e.t.Helper()
 	for holder, key := range e.keys {
-		may := rt.op == tenant.OpOperator || rt.op == tenant.OpService || rt.op == tenant.OpSelf
+		may := rt.op == tenant.OpOperator || rt.op == tenant.OpService || rt.op == tenant.OpSelf || rt.op == tenant.OpUsage
 		if holder != operator {
 			may = tenant.Allowed(tenant.Permission(holder), rt.op)
 		}

@@ -27,7 +27,7 @@ func (rt *route) operationType() tenant.OperationType {
 		return manageType(rt)
 	case tenant.OpBackup, tenant.OpDownload, tenant.OpUpload:
 		return tenant.LogFile
-	case tenant.OpAdmin, tenant.OpOwnUsage, tenant.OpSelf, tenant.OpOperator, tenant.OpService:
+	case tenant.OpAdmin, tenant.OpOwnUsage, tenant.OpUsage, tenant.OpSelf, tenant.OpOperator, tenant.OpService:
 		return tenant.LogCluster
 	case tenant.OpPublic: // it is not logged
 	}

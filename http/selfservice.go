@@ -23,8 +23,6 @@ func (s *Server) selfServiceRoutes() []route {
 	me.anywhere = true
 	usage := row("GET", "/hub/usage/quota", tenant.OpOwnUsage, s.ownQuota)
 	usage.ofHub = false // the counters are with the tenant's data
-	statistics := row("GET", "/hub/usage/statistics", tenant.OpOwnUsage, notYetThere("usage statistics"))
-	statistics.anywhere = true
 	logs := row("GET", "/auth/logs", tenant.OpAdmin, s.ownLogs)
 	logs.anywhere = true
 	return []route{
@@ -35,7 +33,7 @@ func (s *Server) selfServiceRoutes() []route {
 		row("DELETE", "/auth/keys/:id", tenant.OpAdmin, s.revokeOwnKey),
 		row("POST", "/auth/keys/:id/rotate", tenant.OpAdmin, s.rotateOwnKey),
 		row("GET", "/auth/audit", tenant.OpAdmin, s.listOwnAudit),
-		me, usage, statistics,
+		me, usage,
 		{method: "POST", path: "/hub/validate-key", surface: surfaceNative, op: tenant.OpPublic, open: s.validateAny},
 		{method: "POST", path: "/api/v1/cluster/keys/validate", surface: surfaceNative, op: tenant.OpPublic, open: s.validateAny},
 	}

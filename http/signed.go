@@ -170,7 +170,7 @@ func (r *request) proven(rt *route) (tenant.Context, error) {
 // about the nonce.
 func (rt *route) changes() bool {
 	switch rt.op {
-	case tenant.OpDownload, tenant.OpOwnUsage, tenant.OpSelf:
+	case tenant.OpDownload, tenant.OpOwnUsage, tenant.OpSelf, tenant.OpUsage:
 		return false
 	}
 	return !rt.reads()

@@ -70,6 +70,7 @@ type UsageStatistics struct {
 	Days        []UsageDay        // those that are kept, oldest first
 	Collections []CollectionUsage // in the order of their ids
 	More        bool              // there are more of them
+	LastRequest int64             // end of the last report that told of requests, unix ms; 0: none did
 }
 
 // UsageStatistics returns what was used by a tenant, or NOT_FOUND. Of one that
@@ -123,7 +124,7 @@ func usageStatistics(r Reader, id tenant.ID, q UsageQuery, now int64) (UsageStat
 			return s, err
 		}
 	}
-	s.Total = total.sum(now)
+	s.Total, s.LastRequest = total.sum(now), total.Asked
 	days := usageDays{from: dayOf(q.From), to: dayOf(now), now: now}
 	if q.To != 0 {
 		days.to = min(days.to, dayOf(q.To))

@@ -94,6 +94,9 @@ func (a *apply) countEntry(reporter string, r *tenant.UsageReport, e *tenant.Usa
 		return false, err
 	}
 	addUsage(&total.Usage, &e.Usage)
+	if e.APIRequests > 0 {
+		total.Asked = max(total.Asked, min(r.End, a.now))
+	}
 	if alive == nil {
 		return true, a.tx.Put(Bucket, totalKey, encodeRecord(total))
 	}

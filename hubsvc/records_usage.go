@@ -22,6 +22,7 @@ type usageRow struct {
 	Collections uint64 `msgpack:"c,omitempty"` // of a tenant: how many rows its collections have
 	Gone        uint64 `msgpack:"g,omitempty"` // of a tenant: how many of these are of deleted ones
 	Deleted     bool   `msgpack:"d,omitempty"` // of a collection
+	Asked       int64  `msgpack:"a,omitempty"` // of a tenant: end of the last report with requests
 	Before      uint64 `msgpack:"o,omitempty"` // of a day: the bytes that were there when it began
 }
 

@@ -62,8 +62,12 @@ func (c Context) May(op Operation) bool {
 		if c.IsOperator || c.Service != "" {
 			return true
 		}
+	case OpUsage:
+		if c.IsOperator {
+			return true
+		}
 	}
-	if c.Suspended && op != OpOwnUsage && op != OpDownload {
+	if c.Suspended && op != OpOwnUsage && op != OpUsage && op != OpDownload {
 		return op == OpPublic
 	}
 	for _, p := range c.Permissions {

@@ -25,7 +25,8 @@ type Operation uint8
 
 // The rows. OpPublic needs no key. No permission of a tenant grants OpOperator,
 // which needs the node's operator key, or OpService, which needs that or a
-// service's. OpSelf is what a key may know about itself: any key may.
+// service's. OpSelf is what a key may know about itself: any key may. OpUsage is
+// OpOwnUsage, and the operator may ask it about anyone.
 const (
 	OpPublic Operation = iota + 1
 	OpRead
@@ -40,6 +41,7 @@ const (
 	OpOwnUsage
 	OpService
 	OpSelf
+	OpUsage
 )
 
 // Allowed reports whether a key with permission p may do op.
@@ -53,7 +55,7 @@ func Allowed(p Permission, op Operation) bool {
 		return p == Admin || p == ReadWrite || p == MCP
 	case OpDeletePoints, OpManageCollections, OpBackup, OpUpload:
 		return p == Admin || p == ReadWrite
-	case OpDownload, OpOwnUsage:
+	case OpDownload, OpOwnUsage, OpUsage:
 		return p == Admin || p == ReadWrite || p == ReadOnly
 	case OpAdmin:
 		return p == Admin

@@ -21,15 +21,16 @@ cluster and all-tenant operations                                           | n 
 own usage                                                                   | y y y n
 the hub's own routes                                                        | n n n n
 what a key may know about itself                                            | y y y y
+own usage, and the operator's question about anybody's                      | y y y n
 `
 
-const opLast = OpSelf
+const opLast = OpUsage
 
 func TestPermissionTable(t *testing.T) {
 	permissions := []Permission{Admin, ReadWrite, ReadOnly, MCP}
 	rows := []Operation{
 		OpRead, OpWrite, OpDeletePoints, OpManageCollections, OpBackup,
-		OpDownload, OpUpload, OpAdmin, OpOperator, OpOwnUsage, OpService, OpSelf,
+		OpDownload, OpUpload, OpAdmin, OpOperator, OpOwnUsage, OpService, OpSelf, OpUsage,
 	}
 	lines := strings.Split(strings.TrimSpace(contractTable), "\n")
 	if len(lines) != len(rows) || int(opLast) != len(rows)+1 { // + OpPublic
@@ -83,7 +84,7 @@ func TestOperatorContext(t *testing.T) {
 		t.Error("an operator's context is valid for tenant data")
 	}
 	for op := OpRead; op <= opLast; op++ {
-		if got := c.May(op); got != (op == OpOperator || op == OpService || op == OpSelf) {
+		if got := c.May(op); got != (op == OpOperator || op == OpService || op == OpSelf || op == OpUsage) {
 			t.Errorf("operation %d: %v", op, got)
 		}
 	}
@@ -97,7 +98,7 @@ func TestSuspendedContext(t *testing.T) {
 	for _, p := range []Permission{Admin, ReadWrite, ReadOnly, MCP} {
 		c := Context{TenantID: "t", ValidatedAt: time.Now(), Permissions: []Permission{p}, Suspended: true}
 		for op := OpPublic; op <= opLast; op++ {
-			want := op == OpPublic || p == Admin && (op == OpOwnUsage || op == OpDownload)
+			want := op == OpPublic || p == Admin && (op == OpOwnUsage || op == OpUsage || op == OpDownload)
 			if got := c.May(op); got != want {
 				t.Errorf("%s, operation %d: %v", p, op, got)
 			}
