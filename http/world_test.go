@@ -39,6 +39,7 @@ type world struct {
 	mine, theirs, asleep tenant.ID  // asleep is suspended
 	spare                hubsvc.Key // a key of mine that no request is sent with
 	number               uint64     // of mine's collection
+	asked                int        // requests of the native API
 	service              string     // the key of one
 }
 
