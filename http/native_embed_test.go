@@ -113,6 +113,9 @@ func (w *embedded) ok(method, path, key, body string, status int) reply {
 	w.t.Helper()
 	got := w.send(method, w.main+path, key, body)
 	if got.status != status {
+		if got.status == 500 {
+			w.t.Log(w.edge.logged.String())
+		}
 		w.t.Fatalf("%s %s %s: %d %s, want %d", method, path, body, got.status, got.text, status)
 	}
 	return got
