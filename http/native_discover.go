@@ -45,7 +45,7 @@ func (s *Server) nativeDiscover() []*native {
 type foundHit struct {
 	Collection collectionName     `json:"collection"`
 	ID         vectorID           `json:"id"`
-	Score      float64            `json:"score" doc:"The larger the better; scores of two answers cannot be compared."`
+	Score      float64            `json:"score" doc:"The larger the better, but for distances: a semantic search of euclidean or manhattan answers with these. Scores of two searches cannot be compared."`
 	Rerank     *float64           `json:"rerank_score,omitempty" doc:"The reranking endpoint's; the order is then by it."`
 	Payload    collection.Payload `json:"payload,omitempty"`
 }
@@ -55,6 +55,7 @@ func foundHits(list []found) []foundHit {
 	for i := range list {
 		f := &list[i]
 		out[i] = foundHit{Collection: f.name, ID: shownID(f.hit.ID, f.hit.Payload), Score: f.score, Rerank: f.rerank, Payload: f.hit.Payload}
+		delete(f.hit.Payload, idMember)
 	}
 	return out
 }
