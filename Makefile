@@ -12,6 +12,7 @@ SEEDS ?= 2000
 KILLS ?= 30
 FAULTS ?= 60
 RACES ?= 34
+USAGE_KILLS ?= 100
 CANARIES ?= 5m
 
 .PHONY: help
@@ -92,8 +93,8 @@ e2e: ## three real nodes and Consul, FAULTS faults that overlap, and checkers
 
 .PHONY: test-long
 test-long: TAGS = chaos
-test-long: ## what takes an hour: RACES races for a quota of each kind, CANARIES of strangers' requests, how long refusals take
-	@$(CLUSTER) -test.timeout 120m -test.run 'TestQuotas|TestCanaries' -races $(RACES) -canaries $(CANARIES) | grep -v '^=== '
+test-long: ## what takes an hour: RACES races for a quota of each kind, CANARIES of strangers' requests, usage after USAGE_KILLS kills, how long refusals take
+	@$(CLUSTER) -test.timeout 120m -test.run 'TestQuotas|TestCanaries|TestUsage' -usage-kills $(USAGE_KILLS) -races $(RACES) -canaries $(CANARIES) | grep -v '^=== '
 	@go test -count=1 -tags figures -timeout 60m ./http -run TestFigures -v | grep '^figure\|^---\|_test.go'
 
 .PHONY: e2e-netns
