@@ -338,6 +338,12 @@ var nativeBodies = map[string]string{
 	"POST /search":                  `{"collection":"` + canaryName + `","vector":[1,2],"with_vector":true}`,
 	"POST /batch_search":            `{"collection":"` + canaryName + `","queries":[{"vector":[1,2]}]}`,
 
+	"POST /insert":       `{"collection":"` + canaryName + `","id":"1","text":"stolen"}`,
+	"POST /insert_texts": `{"collection":"` + canaryName + `","texts":[{"id":"1","text":"stolen"}]}`,
+	"POST /batch_insert": `{"collection":"` + canaryName + `","texts":[{"id":"1","text":"stolen"}]}`,
+
+	"POST /collections/:name/search/text":                  `{"query":"a word"}`,
+	"POST /collections/:name/hybrid_search":                `{"query":"a word","vector":[1,2],"with_vector":true}`,
 	"POST /collections/:name/search":                       `{"vector":[1,2],"with_vector":true}`,
 	"PUT /collections/:name/vectors/:id":                   `{"payload":{"stolen":true}}`,
 	"POST /collections/:name/vectors/move":                 `{"ids":["1"],"destination":"` + canaryName + `2"}`,

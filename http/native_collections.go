@@ -19,7 +19,7 @@ func (s *Server) nativeCollections() []*native {
 		operation[newCollection, collectionMade]{
 			id: "create_collection", method: "POST", path: "/collections", op: tenant.OpManageCollections, logs: tenant.LogCreateCollection,
 			summary: "Create an empty collection.", status: 201,
-			about: "A collection without a dimension has no dense vectors.",
+			about: "A collection without a dimension has no dense vectors. Texts are indexed in every collection, unless text says that they are not.",
 			do:    s.nativeCreateCollection,
 		}.native(),
 		operation[oneCollection, nativeCollection]{
@@ -84,6 +84,7 @@ type nativeCollection struct {
 	Quantization *quantizationJSON `json:"quantization,omitempty"`
 	Vectors      []string          `json:"named_vectors,omitempty" doc:"Names of further dense vectors."`
 	Sparse       []sparseJSON      `json:"sparse,omitempty" doc:"Its sparse vectors."`
+	Text         *textJSON         `json:"text,omitempty" doc:"How its texts are indexed; absent when they are not."`
 	Embedding    *embeddingJSON    `json:"embedding,omitempty" doc:"Which model makes its dense vectors of texts; absent when nobody does."`
 }
 
@@ -129,6 +130,9 @@ func describeNative(info *collection.Info) nativeCollection {
 	for _, v := range c.Sparse {
 		body.Sparse = append(body.Sparse, sparseJSON{Name: v.Name, IDF: v.IDF})
 	}
+	if len(c.Text) > 0 {
+		body.Text = shownText(&c.Text[0])
+	}
 	return body
 }
 
@@ -161,6 +165,7 @@ type newCollection struct {
 	HNSW         *hnswJSON         `json:"hnsw" doc:"Of the graph that finds neighbours." alias:"hnsw_config"`
 	Quantization *quantizationJSON `json:"quantization" doc:"How vectors are kept small beside the whole ones, in a graph. There is one way, and it is always used."`
 	Sparse       []sparseJSON      `json:"sparse,omitempty" doc:"Sparse vectors that points may have." max:"63"`
+	Text         *textJSON         `json:"text" doc:"How texts are indexed, to be found by their words."`
 	Embedding    *embeddingJSON    `json:"embedding" doc:"Makes the dense vectors of texts by the configured endpoint, whose model and dimension the collection then has. Without it dense vectors are the caller's own."`
 	Config       *olderConfig      `json:"config" doc:"dimension and metric, as older clients send them."`
 }
@@ -245,6 +250,9 @@ func (q *newCollection) config() collection.Config {
 			p.Extra = map[string]any{"modifier": "idf"}
 		}
 		config.Sparse = append(config.Sparse, p)
+	}
+	if p, ok := q.Text.params(); ok {
+		config.Text = []collection.TextParams{p}
 	}
 	config.Extra = settingsOf(q.HNSW, q.Quantization)
 	if q.Embedding != nil {

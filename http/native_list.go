@@ -1,6 +1,7 @@
 package httpedge
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -87,8 +88,8 @@ func readCursor(cursor string) (*collection.PointID, error) {
 }
 
 // sortedKeys are the keys of a map, in their order.
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K {
+	keys := make([]K, 0, len(m))
 	for key := range m {
 		keys = append(keys, key)
 	}

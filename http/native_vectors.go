@@ -300,25 +300,14 @@ type vectorGone struct {
 }
 
 func (s *Server) deleteVector(r *request, tc tenant.Context, name collectionName, id vectorID) (vectorGone, error) {
-	point, _ := id.point()
-	done, err := s.deletePoints(r, tc, name, []collection.PointID{point})
+	_, missing, err := s.deletePoints(r, tc, name, []vectorID{id})
 	if err != nil {
 		return vectorGone{}, err
 	}
-	if done == 0 {
+	if missing > 0 {
 		return vectorGone{}, errNoVector(id)
 	}
 	return vectorGone{Message: "the vector is deleted", Collection: name, ID: id}, nil
-}
-
-// deletePoints reports how many of the points were there.
-func (s *Server) deletePoints(r *request, tc tenant.Context, name collectionName, ids []collection.PointID) (int, error) {
-	options, err := r.nativeWriteOptions()
-	if err != nil {
-		return 0, err
-	}
-	answer, err := s.engine.Write(r.ctx, tc, string(name), collection.Write{Delete: &collection.Selection{IDs: ids}}, options)
-	return answer.Affected, err
 }
 
 type batchDelete struct {
@@ -331,17 +320,16 @@ type batchDeleted struct {
 	Success    bool           `json:"success" doc:"Whether every id was there."`
 	Collection collectionName `json:"collection"`
 	Count      int            `json:"count" doc:"How many ids were sent."`
-	Deleted    int            `json:"deleted"`
+	Deleted    int            `json:"deleted" doc:"How many vectors, those of chunks among them."`
 	Failed     int            `json:"failed" doc:"Those that were not there."`
 }
 
 func (s *Server) batchDelete(r *request, tc tenant.Context, q *batchDelete) (batchDeleted, error) {
-	ids := uniqueIDs(pointIDs(q.IDs))
-	n, err := s.deletePoints(r, tc, q.Collection, ids)
+	deleted, missing, err := s.deletePoints(r, tc, q.Collection, q.IDs)
 	if err != nil {
 		return batchDeleted{}, err
 	}
-	return batchDeleted{Success: n == len(ids), Collection: q.Collection, Count: len(q.IDs), Deleted: n, Failed: len(ids) - n}, nil
+	return batchDeleted{Success: missing == 0, Collection: q.Collection, Count: len(q.IDs), Deleted: deleted, Failed: missing}, nil
 }
 
 // uniqueIDs are the ids without repetitions, in their order.

@@ -86,6 +86,7 @@ type Server struct {
 	forwards fasthttp.RequestHandler // routes what other nodes send
 
 	operations   []*native // the native API's
+	replacing    *replacing
 	embed        Embedding
 	operationLog OperationLog
 }
@@ -130,6 +131,7 @@ func New(o Options) *Server {
 	}
 	s.conns.init()
 	s.inFlight.init()
+	s.replacing = newReplacing()
 	s.operations = s.natives()
 	s.agents = newAgents(s, o.AgentRates)
 	s.forwards = s.mainApp().Handler()
