@@ -54,6 +54,7 @@ const (
 	ReasonQuota             Reason = "QUOTA_EXCEEDED"      // a size quota of the tenant
 	ReasonRate              Reason = "RATE_LIMIT_EXCEEDED" // a rate; Details["retry_after_s"]
 	ReasonOverload          Reason = "OVERLOADED"          // admission full; retry
+	ReasonBusy              Reason = "TOO_MANY_REQUESTS"   // too many of the tenant's wait for their turn; Details["retry_after_s"]
 	ReasonIndexBehind       Reason = "INDEX_BEHIND"
 	ReasonStorageFull       Reason = "STORAGE_FULL"
 	ReasonIdempotencyReused Reason = "IDEMPOTENCY_REUSED"

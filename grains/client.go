@@ -32,7 +32,7 @@ type Options struct {
 
 	IdleAfter     time.Duration // a collection unused for so long is passivated; default 10 min
 	IndexBytesMax int64         // of all active collections; default 4 GB
-	SearchesMax   int           // searches at a time; default 4 per CPU
+	Run           RunLimits     // of the work on answers
 	LoadsMax      int           // activations at a time; default 2
 	TailBytesMax  int           // of a collection's vectors that wait for the graph, at a byte a value; default 128 MB
 	Builders      int           // goroutines that build graphs; default one per CPU
@@ -65,7 +65,7 @@ type Client struct {
 	names     nameCache
 	builders  *builders
 	files     *indexFiles
-	searches  chan struct{}
+	queue     *runQueue // of the work on answers; activations and building have budgets of their own
 	loads     chan struct{}
 
 	background context.Context // ends at Stop; bounds loads and purges
@@ -84,10 +84,10 @@ func New(o Options) *Client {
 	o.ensureDefaults()
 	c := &Client{
 		options: o, node: o.Node, log: o.Logger, started: time.Now(),
-		searches: make(chan struct{}, o.SearchesMax), loads: make(chan struct{}, o.LoadsMax),
+		queue: newRunQueue(o.Run), loads: make(chan struct{}, o.LoadsMax),
 		purge: newPurgeQueue(o.Node.Partitions()), outbox: newPurgeQueue(o.Node.Partitions()),
 	}
-	c.builders = startBuilders(o.Builders, func() bool { return len(c.searches) > 0 })
+	c.builders = startBuilders(o.Builders, func() bool { return c.queue.runs.Load() > 0 })
 	c.background, c.cancel = context.WithCancel(context.Background())
 	c.files = c.newIndexFiles(o.IndexDir)
 	c.directory = &directory{spawn: c.spawn, stop: c.stopGrain, now: time.Now, grains: map[grainKey]*handle{}}
@@ -188,6 +188,40 @@ func (c *Client) read(ctx context.Context, tc tenant.Context) (collection.View, 
 		return nil, err
 	}
 	return r.View()
+}
+
+// openInTurn is open in a turn, which must be left behind the view. Neither a
+// leader nor a turn is waited for with a view or a turn in hand.
+func (c *Client) openInTurn(ctx context.Context, tc tenant.Context, name string, cost time.Duration) (*turn, collection.View, collection.Info, error) {
+	r, err := c.enter(tc)
+	if err != nil {
+		return nil, nil, collection.Info{}, err
+	}
+	if err := r.ReadBarrier(ctx, tc.TenantID); err != nil {
+		return nil, nil, collection.Info{}, err
+	}
+	t, err := c.queue.enter(ctx, tc.TenantID, cost)
+	if err != nil {
+		return nil, nil, collection.Info{}, err
+	}
+	view, info, err := lookupIn(r, tc, name)
+	if err != nil {
+		t.leave()
+		return nil, nil, collection.Info{}, err
+	}
+	return t, view, info, nil
+}
+
+func lookupIn(r *actors.Replica, tc tenant.Context, name string) (collection.View, collection.Info, error) {
+	view, err := r.View()
+	if err != nil {
+		return nil, collection.Info{}, err
+	}
+	info, err := lookup(view, tc, name)
+	if err != nil {
+		view.Close()
+	}
+	return view, info, err
 }
 
 // open is read and the collection's record.

@@ -2,6 +2,7 @@ package grains
 
 import (
 	"slices"
+	"time"
 
 	"github.com/hivehub/waggle/collection"
 	"github.com/hivehub/waggle/persistence/tally"
@@ -236,4 +237,31 @@ func (s *source) prepared(p *planner, q *collection.Query, in collection.Input, 
 		return in, ref, nil
 	}
 	return p.info.Config.Prepare(q.Using, in)
+}
+
+// What the work of searches is thought to take, before it is measured.
+const (
+	searchCost   = 20 * time.Microsecond // whatever is asked
+	valuesANano  = 8                     // that a scan compares
+	walkedOfEach = 24                    // neighbours that a walk compares for each of its width
+)
+
+// cost is what a part of a query is thought to take. It takes no lock.
+func (l *liveIndex) cost(p *plan) time.Duration {
+	d := searchCost
+	for i := range p.prefetch {
+		d += l.cost(&p.prefetch[i])
+	}
+	if p.table < 0 || len(p.prefetch) > 0 {
+		return d
+	}
+	t := l.tables[p.table]
+	if t.dense == nil {
+		return d
+	}
+	compared := len(*t.rows.Load()) * rowsPerChunk
+	if t.linked() > 0 {
+		compared = min(compared, walkedOfEach*max(p.width(p.query.Limit), p.query.Limit, efSearchDefault))
+	}
+	return d + time.Duration(compared*l.info.Config.Vectors[t.ref.Number].Size/valuesANano)
 }

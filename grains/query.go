@@ -16,9 +16,6 @@ func (o *Options) ensureDefaults() {
 	if o.IndexBytesMax == 0 {
 		o.IndexBytesMax = 4 << 30
 	}
-	if o.SearchesMax == 0 {
-		o.SearchesMax = 4 * runtime.GOMAXPROCS(0)
-	}
 	if o.TailBytesMax == 0 {
 		o.TailBytesMax = 128 << 20
 	}
@@ -52,7 +49,12 @@ func (c *Client) query(ctx context.Context, tc tenant.Context, name string, p *p
 	}
 	if listed(q) {
 		defer view.Close()
-		return c.list(ctx, tc, view, info, q)
+		t, err := c.queue.enter(ctx, tc.TenantID, scrollCost)
+		if err != nil {
+			return nil, err
+		}
+		defer t.leave()
+		return c.list(t, tc, view, info, q)
 	}
 	err = planOf(view, tc, &info, p)
 	view.Close()
@@ -64,11 +66,12 @@ func (c *Client) query(ctx context.Context, tc tenant.Context, name string, p *p
 		return nil, err
 	}
 	defer c.directory.release(h)
-	if err := c.enterSearch(ctx); err != nil {
+	t, err := c.queue.enter(ctx, tc.TenantID, live.cost(&p.plan))
+	if err != nil {
 		return nil, err
 	}
-	defer func() { <-c.searches }()
-	hits, err := live.query(ctx, p)
+	defer t.leave()
+	hits, err := live.query(t, p)
 	if err == nil {
 		p.cost.Searches = 1
 	}
@@ -142,19 +145,6 @@ func (c *Client) activated(ctx context.Context, h *handle, info collection.Info)
 		return h.live.Load(), nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
-	}
-}
-
-// enterSearch waits for one of the places at the scan; ctx bounds the wait.
-func (c *Client) enterSearch(ctx context.Context) error {
-	select {
-	case c.searches <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return &collection.Error{
-			Code: collection.Unavailable, Reason: collection.ReasonOverload,
-			Message: "too many searches wait on this node; retry shortly", Err: ctx.Err(),
-		}
 	}
 }
 

@@ -2,6 +2,7 @@ package grains
 
 import (
 	"context"
+	"time"
 
 	"github.com/hivehub/waggle/collection"
 	"github.com/hivehub/waggle/persistence/tally"
@@ -33,14 +34,22 @@ func (c *Client) ListCollections(ctx context.Context, tc tenant.Context) ([]coll
 	return infos, asError(err)
 }
 
+// What work is thought to take before anything is known of it. What it took is
+// counted afterwards.
+const (
+	pointCost  = 2 * time.Microsecond   // one point, by its id
+	scrollCost = 100 * time.Microsecond // a page, or a count
+)
+
 // Retrieve returns the points of ids that are there, in the order of ids.
 func (c *Client) Retrieve(ctx context.Context, tc tenant.Context, name string, ids []collection.PointID,
 	payload collection.PayloadSelector, vectors collection.VectorSelector,
 ) ([]collection.Point, error) {
-	view, info, err := c.open(ctx, tc, name)
+	t, view, info, err := c.openInTurn(ctx, tc, name, time.Duration(len(ids))*pointCost)
 	if err != nil {
 		return nil, asError(err)
 	}
+	defer t.leave()
 	defer view.Close()
 	if err := info.Config.Check(vectors); err != nil {
 		return nil, asError(err)
@@ -53,7 +62,7 @@ func (c *Client) Retrieve(ctx context.Context, tc tenant.Context, name string, i
 	var cost tally.Counts
 	defer func() { c.count(grainKey{tc.TenantID, info.ID}, cost) }()
 	for i, id := range ids {
-		if i%1024 == 1023 && ctx.Err() != nil {
+		if i%64 == 63 && t.Err() != nil {
 			return nil, asError(ctx.Err())
 		}
 		rec, _, ok, err := collection.GetPoint(view, info.ID, id)
@@ -75,15 +84,16 @@ func (c *Client) Retrieve(ctx context.Context, tc tenant.Context, name string, i
 
 // Scroll returns points in the order of their ids.
 func (c *Client) Scroll(ctx context.Context, tc tenant.Context, name string, q collection.ScrollRequest) (collection.Page, error) {
-	view, info, err := c.open(ctx, tc, name)
+	t, view, info, err := c.openInTurn(ctx, tc, name, scrollCost)
 	if err != nil {
 		return collection.Page{}, asError(err)
 	}
+	defer t.leave()
 	defer view.Close()
 	if err := info.Config.Check(q.WithVector); err != nil {
 		return collection.Page{}, asError(err)
 	}
-	page, err := c.scroll(ctx, tc, view, info, &q)
+	page, err := c.scroll(t, tc, view, info, &q)
 	return page, asError(err)
 }
 
@@ -115,21 +125,22 @@ func (c *Client) scroll(ctx context.Context, tc tenant.Context, view collection.
 
 // Count counts the points that pass the filter, exactly.
 func (c *Client) Count(ctx context.Context, tc tenant.Context, name string, f *collection.Filter) (uint64, error) {
-	view, info, err := c.open(ctx, tc, name)
+	t, view, info, err := c.openInTurn(ctx, tc, name, scrollCost)
 	if err != nil {
 		return 0, asError(err)
 	}
+	defer t.leave()
 	defer view.Close()
 	if f == nil {
 		return info.Points, nil
 	}
-	n, done, err := c.countLive(ctx, grainKey{tc.TenantID, info.ID}, f)
+	n, done, err := c.countLive(t, grainKey{tc.TenantID, info.ID}, f)
 	if done || err != nil {
 		return n, asError(err)
 	}
 	var cost tally.Counts
 	defer func() { c.count(grainKey{tc.TenantID, info.ID}, cost) }()
-	err = matching(ctx, view, info, nil, f, func(rec collection.Record) (bool, error) {
+	err = matching(t, view, info, nil, f, func(rec collection.Record) (bool, error) {
 		cost.Bytes += uint64(len(rec.Bytes()))
 		n++
 		return true, nil
@@ -139,7 +150,7 @@ func (c *Client) Count(ctx context.Context, tc tenant.Context, name string, f *c
 
 // matching calls fn with the points that pass the filter, in the order of
 // their ids from offset on, until fn returns false. It looks at ctx every
-// 1,024 points.
+// 128 points, each of which may have to be read from the disk.
 func matching(ctx context.Context, r collection.Reader, info collection.Info, offset *collection.PointID, f *collection.Filter,
 	fn func(collection.Record) (bool, error),
 ) error {
@@ -153,7 +164,7 @@ func matching(ctx context.Context, r collection.Reader, info collection.Info, of
 	var failed error
 	n := 0
 	err := collection.ScanIDs(r, info.ID, offset, func(_ collection.PointID, version uint64) bool {
-		if n++; n%1024 == 0 {
+		if n++; n%128 == 0 {
 			if failed = ctx.Err(); failed != nil {
 				return false
 			}

@@ -114,7 +114,7 @@ func (x *execution) eachMatch(ctx context.Context, f *collection.Filter, fn func
 			return err
 		}
 		for first := uint32(0); first < v.Slots(); first += 64 {
-			if first%(1<<16) == 0 && ctx.Err() != nil {
+			if first%(1<<14) == 0 && ctx.Err() != nil {
 				return ctx.Err()
 			}
 			word := ^uint64(0)

@@ -3,6 +3,7 @@ package grains
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/hivehub/waggle/collection"
 	"github.com/hivehub/waggle/tenant"
@@ -148,16 +149,17 @@ func copied(w collection.Write) collection.Write {
 
 // selectPoints reads the ids of the points that pass the filter now.
 func (c *Client) selectPoints(ctx context.Context, tc tenant.Context, name string, f *collection.Filter) (selected, error) {
-	view, info, err := c.open(ctx, tc, name)
+	t, view, info, err := c.openInTurn(ctx, tc, name, scrollCost)
 	if err != nil {
 		return selected{}, err
 	}
+	defer t.leave()
 	defer view.Close()
-	if s, done, err := c.selectLive(ctx, tc, info, f); done || err != nil {
+	if s, done, err := c.selectLive(t, tc, info, f); done || err != nil {
 		return s, err
 	}
 	s := selected{info: info}
-	err = matching(ctx, view, info, nil, f, func(rec collection.Record) (bool, error) {
+	err = matching(t, view, info, nil, f, func(rec collection.Record) (bool, error) {
 		s.ids = append(s.ids, rec.ID())
 		return true, nil
 	})
@@ -166,14 +168,15 @@ func (c *Client) selectPoints(ctx context.Context, tc tenant.Context, name strin
 
 // selectAmong is selectPoints for some ids only.
 func (c *Client) selectAmong(ctx context.Context, tc tenant.Context, name string, f *collection.Filter, ids []collection.PointID) (selected, error) {
-	view, info, err := c.open(ctx, tc, name)
+	t, view, info, err := c.openInTurn(ctx, tc, name, time.Duration(len(ids))*pointCost)
 	if err != nil {
 		return selected{}, err
 	}
+	defer t.leave()
 	defer view.Close()
 	s, match := selected{info: info}, f.Compile(info.Config)
 	for i, id := range ids {
-		if i%1024 == 1023 && ctx.Err() != nil {
+		if i%64 == 63 && t.Err() != nil {
 			return selected{}, ctx.Err()
 		}
 		rec, _, there, err := collection.GetPoint(view, info.ID, id)

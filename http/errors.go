@@ -70,6 +70,7 @@ var faults = struct {
 		collection.ReasonQuota:             {native: 429, word: "QUOTA_EXCEEDED", qdrant: 507, label: "Quota exceeded: ", mcp: mcpQuota},
 		collection.ReasonRate:              {native: 429, word: "RATE_LIMIT_EXCEEDED", qdrant: 429, label: "Rate limiting exceeded: ", retry: true, mcp: mcpRate},
 		collection.ReasonOverload:          {native: 503, word: "UNAVAILABLE", qdrant: 503, label: "Service unavailable: ", retry: true},
+		collection.ReasonBusy:              {native: 429, word: "TOO_MANY_REQUESTS", qdrant: 429, label: "Rate limiting exceeded: ", retry: true, mcp: mcpRate},
 		collection.ReasonIndexBehind:       {native: 429, word: "INDEX_BEHIND", qdrant: 429, label: "Rate limiting exceeded: ", retry: true, mcp: mcpRate},
 		collection.ReasonStorageFull:       {native: 507, word: "STORAGE_FULL", qdrant: 507, label: "Insufficient storage: ", mcp: mcpQuota},
 		collection.ReasonIdempotencyReused: {native: 422, word: "IDEMPOTENCY_REUSED", qdrant: 422, label: "Wrong input: "},
