@@ -137,6 +137,10 @@ bench-tenancy: ## what keys and tenants cost: PAIRS of measurements with and wit
 	@go test -count=1 -run '^$$' -bench Admission ./http | grep ^Benchmark
 	@go test -count=1 -tags figures -timeout 60m ./e2e -run 'TestFiguresTenancy|TestFiguresManyTenants' -v $(if $(PAIRS),-pairs $(PAIRS)) $(if $(TENANTS),-tenants $(TENANTS)) | grep '^figure\|^---\|_test.go'
 
+.PHONY: bench-neighbour
+bench-neighbour: ## what tenants notice of one with 64 connections, of searches and of upserts: ROUNDS (5) pairs of EACH (10) seconds
+	@go test -count=1 -tags figures -timeout 60m ./e2e -run TestFiguresNeighbour -v -rounds $(or $(ROUNDS),5) -seconds $(or $(EACH),10) | grep '^figure\|^---\|_test.go'
+
 .PHONY: bench-index
 bench-index: ## the graph beside hnswlib: DATA=DIR (or gaussians, wide) PEER=BINARY ROWS=N METRIC=l2|cos|l1 OUT=DIR
 	@go run ./index/bench -data "$(if $(filter file,$(origin DATA)),/usr/share/datasets/fashion-mnist,$(DATA))" \

@@ -130,6 +130,18 @@ operation_log {
   keep_for   = "2160h" # 90 days
 }
 
+# How tenants share the processors. Searches, pages, counts, reads by filter and
+# the decoding of large bodies take turns: whoever has used the least time of
+# late goes first, and long scans give way.
+search {
+  slots            = 0 # pieces of work at a time; 0: as many as cores, and two more
+  slots_per_tenant = 0 # of one tenant; 0: one less, so that another need not wait
+
+  # What waits for a turn, of all tenants and of one; past it 429 TOO_MANY_REQUESTS.
+  queue            = 4096
+  queue_per_tenant = 256
+}
+
 limits {
   # Of one request.
   body_bytes             = "32MB"

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hivehub/waggle/collection"
+	"github.com/hivehub/waggle/grains"
 	httpedge "github.com/hivehub/waggle/http"
 	"github.com/hivehub/waggle/http/embedding"
 	"github.com/hivehub/waggle/hubsvc"
@@ -25,6 +26,7 @@ type Config struct {
 	Log          LogConfig
 	Hub          HubConfig
 	Storage      StorageConfig
+	Search       grains.RunLimits
 	Limits       httpedge.Limits
 	Cluster      ClusterConfig
 	Embedding    EmbeddingConfig
@@ -186,6 +188,7 @@ func DefaultConfig() Config {
 			CheckpointInterval: 30 * time.Second,
 			DeltaBytesMax:      256 << 20,
 		},
+		Search:       grains.RunLimits{Waiting: 4096, WaitingPerTenant: 256},
 		Limits:       httpedge.DefaultLimits(),
 		Cluster:      ClusterConfig{SwapAfter: 5 * time.Minute},
 		Embedding:    EmbeddingConfig{Batch: embedding.BatchDefault, Timeout: embedding.TimeoutDefault, CacheBytes: embedding.CacheBytesDefault},
@@ -248,6 +251,10 @@ func (c *Config) settings() []setting {
 		{"storage.delta_max_bytes", &c.Storage.DeltaBytesMax},
 		{"operation_log.keep_bytes", &c.OperationLog.KeepBytes},
 		{"operation_log.keep_for", &c.OperationLog.KeepFor},
+		{"search.slots", &c.Search.Slots},
+		{"search.slots_per_tenant", &c.Search.SlotsPerTenant},
+		{"search.queue", &c.Search.Waiting},
+		{"search.queue_per_tenant", &c.Search.WaitingPerTenant},
 		{"limits.body_bytes", &r.BodyBytes},
 		{"limits.json_depth", &r.JSONDepth},
 		{"limits.dimension", &r.Dimension},
@@ -354,15 +361,19 @@ func (c *ClusterConfig) validate() error {
 	return errors.Join(faults...)
 }
 
-// positive holds for every number and duration there is, but the dimension of
-// an endpoint that is not there: none of them has a meaning for 0.
+// automatic are the numbers of which 0 means that the node chooses.
+var automatic = map[string]bool{"search.slots": true, "search.slots_per_tenant": true}
+
+// positive holds for every number and duration there is, but the automatic ones
+// and the dimension of an endpoint that is not there: none of them has a meaning
+// for 0.
 func (c *Config) positive() error {
 	var faults []error
 	for _, s := range c.settings() {
 		var ok bool
 		switch t := s.target.(type) {
 		case *int:
-			ok = *t > 0 || t == &c.Embedding.Dimension && c.Embedding.URL == ""
+			ok = *t > 0 || t == &c.Embedding.Dimension && c.Embedding.URL == "" || *t == 0 && automatic[s.path]
 		case *int64:
 			ok = *t > 0
 		case *time.Duration:

@@ -142,6 +142,7 @@ func nodeMetrics(n *actors.Node, g *grains.Client, l *grains.Logs) *prometheus.R
 		return float64(corrupt)
 	})
 	logMetrics(reg, l)
+	reg.MustRegister(runQueue{g})
 	return reg
 }
 

@@ -295,7 +295,7 @@ func startGrains(lc fx.Lifecycle, c Config, d *dataDir, b behindGrains, log *slo
 	}
 	g := grains.New(grains.Options{
 		Node: b.Node, Quotas: b.Quotas, Hub: hub, Topology: b.Keys, Limits: c.Limits.Request, Logger: log,
-		Tally: b.Tally, Usage: b.Hub,
+		Tally: b.Tally, Usage: b.Hub, Run: c.Search,
 		IndexDir: filepath.Join(d.path, "index"),
 		Placement: func(id tenant.ID) (uint64, bool) {
 			p, ok := b.Keys.Partition(id)

@@ -79,6 +79,19 @@ func (c *Client) query(ctx context.Context, tc tenant.Context, name string, p *p
 	return hits, err
 }
 
+// Turn waits for a turn of a tenant for work that is thought to take cost: it
+// may wait for nothing while it has it. leave ends it.
+func (c *Client) Turn(ctx context.Context, id tenant.ID, cost time.Duration) (leave func(), err error) {
+	t, err := c.queue.enter(ctx, id, cost)
+	if err != nil {
+		return nil, asError(err)
+	}
+	return t.leave, nil
+}
+
+// RunStats are what the queue for the processors has done.
+func (c *Client) RunStats() RunStats { return c.queue.stats() }
+
 // listed reports whether a query asks for nothing: it lists points.
 func listed(q *collection.Query) bool {
 	return q.Nearest == nil && q.Recommend == nil && q.Fusion == nil

@@ -2,6 +2,7 @@ package httpedge
 
 import (
 	"context"
+	"time"
 
 	"github.com/hivehub/waggle/collection"
 	"github.com/hivehub/waggle/tenant"
@@ -42,6 +43,10 @@ type Engine interface {
 	Count(ctx context.Context, tc tenant.Context, name string, f *collection.Filter) (uint64, error)
 	// Query returns the points that a query asks for, the best first.
 	Query(ctx context.Context, tc tenant.Context, name string, q collection.Query) ([]collection.Hit, error)
+	// Turn waits until the tenant may have a processor for work that is thought to
+	// take cost, and answers ResourceExhausted when too much of the tenant's waits.
+	// The work may not wait for anything; leave ends it.
+	Turn(ctx context.Context, id tenant.ID, cost time.Duration) (leave func(), err error)
 	// Stored returns how many bytes the tenant has stored, as far as this node
 	// knows, and false when it knows nothing. It is called for every answer: it
 	// must be cheap.

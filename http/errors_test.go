@@ -62,6 +62,7 @@ var contractFaults = []struct {
 	{collection.DataLoss, "", 500, "INTERNAL", 500, "Service internal error: internal error"},
 	{collection.Internal, "", 500, "INTERNAL", 500, "Service internal error: internal error"},
 	{collection.OK, "", 500, "INTERNAL", 500, "Service internal error: internal error"},
+	{collection.ResourceExhausted, collection.ReasonBusy, 429, "TOO_MANY_REQUESTS", 429, "Rate limiting exceeded: why"},
 	{collection.Unimplemented, "", 501, "UNIMPLEMENTED", 501, "Not implemented: why"},
 }
 

@@ -134,6 +134,7 @@ func (r *request) here(rt *route, tc tenant.Context) error {
 			return err
 		}
 	}
+	r.tenant = tc.TenantID
 	err = rt.handle(r, tc)
 	if err == nil {
 		r.stored = r.s.storedBy(rt, &tc)

@@ -38,6 +38,9 @@ type recorder struct {
 	bytes  uint64 // stored
 	blind  bool   // not known how many
 	usage  collection.TenantUsage
+	turns  []tenant.ID // that had one
+	left   int         // of them
+	busy   error       // what Turn answers, when set
 
 	aliases []collection.Alias
 }
@@ -64,6 +67,17 @@ func (e *recorder) note(ctx context.Context, c call) error {
 		do(ctx)
 	}
 	return err
+}
+
+// Turn implements Engine.
+func (e *recorder) Turn(_ context.Context, id tenant.ID, _ time.Duration) (func(), error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.busy != nil {
+		return nil, e.busy
+	}
+	e.turns = append(e.turns, id)
+	return func() { e.left++ }, nil
 }
 
 func (e *recorder) take() []call {

@@ -2,6 +2,7 @@ package httpedge
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/hivehub/waggle/collection"
 )
@@ -20,8 +21,22 @@ func newPointReader(body []byte, l collection.Limits) *pointReader {
 	return &pointReader{scanner: scanner{b: body, depthMax: l.JSONDepth}, limits: l}
 }
 
+// Bodies of more than bigBody bytes are decoded in their tenant's turn: what one
+// of them takes is as much as some searches. The cost is an estimate.
+const (
+	bigBody    = 64 << 10
+	decodeCost = 5 * time.Nanosecond // a byte
+)
+
 // decode reads the request's body as one JSON value with read.
 func (r *request) decode(read func(p *pointReader) error) error {
+	if len(r.body) > bigBody && r.tenant != "" {
+		leave, err := r.s.engine.Turn(r.ctx, r.tenant, time.Duration(len(r.body))*decodeCost)
+		if err != nil {
+			return err
+		}
+		defer leave()
+	}
 	p := newPointReader(r.body, r.s.limits.Request)
 	if err := read(p); err != nil {
 		return err

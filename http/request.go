@@ -50,6 +50,7 @@ type request struct {
 	logged     tenant.LoggedOperation // what the operation log will say
 	nameBuf    []byte                 // of the collection in the path; kept from request to request
 	ofOperator bool                   // by his key
+	tenant     tenant.ID              // on whose behalf the handler runs; "" before it does
 
 	body     []byte  // whole, once the route has been admitted
 	bodyDone bool    // read to its end
