@@ -155,6 +155,10 @@ bench-growth: ## the same at 10,000 and at 1,000,000 x 128: PEER=BINARY OUT=DIR
 bench-million: ## one node to POINTS (1,000,000) x 128: upserts, searches meanwhile, the collector's pauses
 	@go test -count=1 -tags figures ./e2e -run TestFiguresMillion -timeout 90m -v -points $(or $(POINTS),1000000) | grep -v '^=== '
 
+.PHONY: bench-text
+bench-text: ## texts through the API on one node: inserts, BM25 and hybrid searches of 100,000
+	@go test -count=1 -tags figures ./e2e -run TestFiguresText -timeout 60m -v | grep '^figure\|^---\|_test.go'
+
 .PHONY: bench-pauses
 bench-pauses: ## the collector's pauses in a node with POINTS (1,000,000) x 128 at full load, made in process
 	@go test -count=1 -tags figures ./grains -run TestFiguresPauses -timeout 60m -v -points $(or $(POINTS),1000000) | grep -v '^=== '
