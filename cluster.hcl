@@ -134,8 +134,8 @@ operation_log {
 # the decoding of large bodies take turns: whoever has used the least time of
 # late goes first, and long scans give way.
 search {
-  slots            = 0 # pieces of work at a time; 0: as many as cores, and two more
-  slots_per_tenant = 0 # of one tenant; 0: one less, so that another need not wait
+  slots            = 0 # pieces of work at a time; 0: one per core
+  slots_per_tenant = 0 # of one tenant; 0: all, as long work gives way
 
   # What waits for a turn, of all tenants and of one; past it 429 TOO_MANY_REQUESTS.
   queue            = 4096

@@ -213,8 +213,8 @@ var otherNames = map[string]string{
 }
 
 func (c *Config) settings() []setting {
-	l, r, h := &c.Limits, &c.Limits.Request, &c.Hub.Remote
-	return append(c.endpointSettings(), []setting{
+	h := &c.Hub.Remote
+	return append(append(c.endpointSettings(), c.limitSettings()...), []setting{
 		{"data_dir", &c.DataDir},
 		{"secret_file", &c.SecretFile},
 		{"partitions", &c.Partitions},
@@ -255,6 +255,24 @@ func (c *Config) settings() []setting {
 		{"search.slots_per_tenant", &c.Search.SlotsPerTenant},
 		{"search.queue", &c.Search.Waiting},
 		{"search.queue_per_tenant", &c.Search.WaitingPerTenant},
+		{"cluster.name", &c.Cluster.Name},
+		{"cluster.node_id", &c.Cluster.NodeID},
+		{"cluster.listen", &c.Cluster.Listen},
+		{"cluster.advertise", &c.Cluster.Advertise},
+		{"cluster.join_token", &c.Cluster.JoinToken},
+		{"cluster.swap_after", &c.Cluster.SwapAfter},
+		{"cluster.consul.address", &c.Cluster.Consul.Address},
+		{"cluster.consul.token", &c.Cluster.Consul.Token},
+		{"cluster.tls.cert", &c.Cluster.TLS.Cert},
+		{"cluster.tls.key", &c.Cluster.TLS.Key},
+		{"cluster.tls.ca", &c.Cluster.TLS.CA},
+	}...)
+}
+
+// limitSettings are those of what a request may hold and a client may do.
+func (c *Config) limitSettings() []setting {
+	l, r := &c.Limits, &c.Limits.Request
+	return []setting{
 		{"limits.body_bytes", &r.BodyBytes},
 		{"limits.json_depth", &r.JSONDepth},
 		{"limits.dimension", &r.Dimension},
@@ -281,18 +299,7 @@ func (c *Config) settings() []setting {
 		{"limits.mcp_per_minute", &l.MCPPerMinute},
 		{"limits.mcp_per_hour", &l.MCPPerHour},
 		{"limits.mcp_concurrent", &l.MCPConcurrent},
-		{"cluster.name", &c.Cluster.Name},
-		{"cluster.node_id", &c.Cluster.NodeID},
-		{"cluster.listen", &c.Cluster.Listen},
-		{"cluster.advertise", &c.Cluster.Advertise},
-		{"cluster.join_token", &c.Cluster.JoinToken},
-		{"cluster.swap_after", &c.Cluster.SwapAfter},
-		{"cluster.consul.address", &c.Cluster.Consul.Address},
-		{"cluster.consul.token", &c.Cluster.Consul.Token},
-		{"cluster.tls.cert", &c.Cluster.TLS.Cert},
-		{"cluster.tls.key", &c.Cluster.TLS.Key},
-		{"cluster.tls.ca", &c.Cluster.TLS.CA},
-	}...)
+	}
 }
 
 // Validate returns every fault of c.

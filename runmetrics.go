@@ -1,8 +1,6 @@
 package main
 
 import (
-	"time"
-
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/hivehub/waggle/grains"
@@ -39,7 +37,7 @@ func (q runQueue) Collect(to chan<- prometheus.Metric) {
 	to <- prometheus.MustNewConstMetric(runQueueGaveWay, prometheus.CounterValue, float64(s.GaveWay))
 	buckets := map[float64]uint64{}
 	for i, bound := range grains.RunWaitBounds {
-		buckets[time.Duration(bound).Seconds()] = s.WaitedUpTo[i]
+		buckets[bound.Seconds()] = s.WaitedUpTo[i]
 	}
 	to <- prometheus.MustNewConstHistogram(runQueueWait, s.Begun, s.Waited.Seconds(), buckets)
 }

@@ -14,18 +14,18 @@ import (
 
 // RunLimits bound the work on answers that a node does at a time.
 type RunLimits struct {
-	Slots            int // pieces of work at a time; default GOMAXPROCS
-	SlotsPerTenant   int // of one tenant; default one less, so that there is one for another tenant at once
+	Slots            int // pieces of work at a time; default one per CPU
+	SlotsPerTenant   int // of one tenant; default all: long work gives way
 	Waiting          int // of all tenants; default 4,096
 	WaitingPerTenant int // default 256
 }
 
 func (l *RunLimits) ensureDefaults() {
 	if l.Slots == 0 {
-		l.Slots = max(2, runtime.GOMAXPROCS(0))
+		l.Slots = max(2, runtime.NumCPU())
 	}
 	if l.SlotsPerTenant == 0 {
-		l.SlotsPerTenant = max(1, l.Slots-1)
+		l.SlotsPerTenant = l.Slots
 	}
 	if l.Waiting == 0 {
 		l.Waiting = 4096
