@@ -2,6 +2,7 @@ package tally
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -26,12 +27,8 @@ func newLedger() *ledger {
 func (l *ledger) clone() *ledger {
 	c := newLedger()
 	c.last = l.last
-	for k, v := range l.taken {
-		c.taken[k] = v
-	}
-	for k, v := range l.total {
-		c.total[k] = v
-	}
+	maps.Copy(c.taken, l.taken)
+	maps.Copy(c.total, l.total)
 	return c
 }
 
