@@ -189,9 +189,9 @@ func TestTextSearchEqualsNaive(t *testing.T) {
 		}
 		check()
 		query := "a kind of person or thing that is in the water"
-		before, after := hitsOf(t, k, query), ""
+		before := hitsOf(t, k, query)
 		k.client.Sweep()
-		if after = hitsOf(t, k, query); before != after {
+		if after := hitsOf(t, k, query); before != after {
 			t.Fatalf("before it was read from the store:\n%s\nthen:\n%s", before, after)
 		}
 		check()

@@ -202,19 +202,25 @@ func TestTextRefusals(t *testing.T) {
 // Whoever comes last, nothing of what it replaces is left.
 func TestTextsAreReplacedByOneAtATime(t *testing.T) {
 	w := newTexts(t, `{"name":"texts"}`)
-	var group sync.WaitGroup
-	for n := range 6 {
-		group.Go(func() {
-			for i := range 5 {
-				text := sentences(fmt.Sprintf("writer%d", n), 2+(n*7+i*3)%11)
-				body, _ := json.Marshal(map[string]any{"collection": "texts", "id": "doc", "text": text, "chunk_size": 64, "chunk_overlap": 0})
+	for round := range 8 {
+		var group sync.WaitGroup
+		for n := range 6 {
+			group.Go(func() {
+				text := sentences(fmt.Sprintf("writer%d", n), 2+(n*7+round*3)%23)
+				body, _ := json.Marshal(map[string]any{"collection": "texts", "id": "doc", "text": text, "chunk_size": 32, "chunk_overlap": 0})
 				if r := w.api("POST", "/insert", string(body)); r.status != 201 {
 					t.Errorf("%d %s", r.status, r.text)
 				}
-			}
-		})
+			})
+		}
+		group.Wait()
+		w.checkOneText(t)
 	}
-	group.Wait()
+}
+
+// checkOneText holds that what is stored is one whole text.
+func (w *texts) checkOneText(t *testing.T) {
+	t.Helper()
 	all, whole := w.stored(t), ""
 	for i := range len(all) {
 		if len(all) == 1 {
