@@ -33,7 +33,7 @@ func NewRoot(serve *cobra.Command, cluster ...*cobra.Command) *cobra.Command {
 		// Cobra's are several lines; an error is one.
 		DisableSuggestions: true,
 	}
-	root.AddCommand(serve, newTenants(), newPlans(), newKeys(), newQuota(), newUsage(), newAudit(), newCluster(cluster...), newDemo(), newDemoCluster(), newVersion())
+	root.AddCommand(serve, newTenants(), newPlans(), newKeys(), newQuota(), newUsage(), newAudit(), newCluster(cluster...), newMCP(), newDemo(), newDemoCluster(), newVersion())
 	return root
 }
 
@@ -100,23 +100,28 @@ func (s *session) operatorKey() (string, error) {
 	if path == "" {
 		return "", errors.New("no operator key: set WAGGLE_OPERATOR_KEY or give --operator-key-file")
 	}
+	return keyIn(path, "operator key", "operator")
+}
+
+// keyIn reads the key of a kind from a file: the key alone, or a line of the file
+// first-keys.
+func keyIn(path, what, kind string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return "", fmt.Errorf("operator key: %w", err)
+		return "", fmt.Errorf("%s: %w", what, err)
 	}
 	defer func() { _ = f.Close() }() // it is only read
 	text, err := io.ReadAll(io.LimitReader(f, keyFileMax))
 	if err != nil {
-		return "", fmt.Errorf("operator key: %w", err)
+		return "", fmt.Errorf("%s: %w", what, err)
 	}
-	// The key alone, or the file first-keys as it is.
 	for line := range strings.Lines(string(text)) {
 		words := strings.Fields(line)
-		if len(words) == 1 || len(words) == 2 && words[0] == "operator" {
+		if len(words) == 1 || len(words) == 2 && words[0] == kind {
 			return words[len(words)-1], nil
 		}
 	}
-	return "", fmt.Errorf("operator key: %s holds none: neither a key alone nor a line \"operator KEY\"", path)
+	return "", fmt.Errorf("%s: %s holds none: neither a key alone nor a line \"%s KEY\"", what, path, kind)
 }
 
 // print writes object as JSON, or what text writes.
