@@ -325,7 +325,7 @@ func TestEveryRouteHasAPlace(t *testing.T) {
 		"operator GET /api/v1/cluster/health": true, "operator GET /api/v1/cluster/nodes": true, "operator GET /api/v1/cluster/partitions": true,
 		"native GET /auth/me": true, "native GET /auth/logs": true, "operator GET /api/v1/cluster/logs": true,
 		"operator POST /api/v1/vectorizer/logs": true,
-		"operator GET /api/v1/tenants/:id/logs": true, "operator POST /api/mcp-servers": true,
+		"operator GET /api/v1/tenants/:id/logs": true,
 	}
 	for _, rt := range s.routes() {
 		if rt.anywhere != anywhere[rt.name()] {

@@ -88,6 +88,6 @@ func (s *Server) hubRoutes() []route {
 		anywhere(row("POST", "/api/v1/vectorizer/logs", s.takeLogs)),
 		anywhere(row("GET", "/api/v1/tenants/:id/logs", s.tenantLogs)),
 		{method: "GET", path: "/api/v1/cluster/logs", surface: surfaceOperator, op: tenant.OpOperator, handle: s.operatorLogs, anywhere: true},
-		anywhere(row("POST", "/api/mcp-servers", notYetThere("the registration of MCP servers"))),
+		row("POST", "/api/mcp-servers", s.registerMCP),
 	}
 }

@@ -20,6 +20,7 @@ var hubDecoders = map[string]func(p *pointReader) (any, error){
 	"given key":  func(p *pointReader) (any, error) { return p.keyQuestion() },
 	"collection": func(p *pointReader) (any, error) { return p.collectionRequest() },
 	"usage":      func(p *pointReader) (any, error) { return p.usageRequest() },
+	"mcp server": func(p *pointReader) (any, error) { return p.mcpServerRequest() },
 }
 
 func decodeHub(name, text string) (any, error) {

@@ -397,14 +397,33 @@ func TestAudit(t *testing.T) {
 	e.send("GET", e.main+"/auth/audit?tenant_id="+id, key, "").is(200, "")
 }
 
-// The rest of the hub's API says where to look.
-func TestHubLater(t *testing.T) {
-	e := newEdge(t, nil)
-	for _, c := range [][2]string{
-		{"POST", "/api/mcp-servers"},
-	} {
-		e.op(c[0], c[1], "{}").is(501, "docs/hub.md")
+// A registered MCP server has a key of one tenant that opens /mcp and nothing
+// else.
+func TestRegisterMCP(t *testing.T) {
+	e := newEdge(t, func(o *Options) { o.AgentRates = o.Rates })
+	body := func(tenant, name, endpoint string) string {
+		return `{"service":"waggle","tenant_id":"` + tenant + `","name":"` + name + `","endpoint":"` + endpoint + `"}`
 	}
+	const endpoint = "https://waggle.example/mcp"
+	for _, wrong := range []struct {
+		body string
+		want int
+	}{
+		{body("", "desk", endpoint), 400},
+		{body(string(e.tenant), "", endpoint), 400},
+		{body(string(e.tenant), "desk", "ftp://waggle.example"), 400},
+		{body(string(e.tenant), "desk", "https://user:password@waggle.example"), 400},
+		{body(string(e.tenant), "desk", "https://"+strings.Repeat("x", endpointMax)), 400},
+		{body("t_nobody", "desk", endpoint), 404},
+	} {
+		e.op("POST", "/api/mcp-servers", wrong.body).is(wrong.want, "")
+	}
+	made := e.op("POST", "/api/mcp-servers", body(string(e.tenant), "desk", endpoint)).is(201, `"api_key":"mcp_sk_`).json()
+	key := made["api_key"].(string)
+	e.send("POST", e.main+mcpPath, key, `{"jsonrpc":"2.0","id":1,"method":"tools/list"}`, "Content-Type", "application/json").is(200, "list_collections")
+	e.send("GET", e.main+"/collections", key, "").is(403, "")
+	e.op("DELETE", "/api/v1/access-keys/"+made["id"].(string), "").is(200, "")
+	e.send("POST", e.main+mcpPath, key, `{"jsonrpc":"2.0","id":1,"method":"tools/list"}`, "Content-Type", "application/json").is(401, "-32001")
 }
 
 // A request about keys goes to the node that leads the hub, with the address
