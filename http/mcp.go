@@ -289,6 +289,7 @@ func (r *request) toolError(err error) (*mcp.CallToolResult, error) {
 	e := asError(err)
 	f := faultOf(e)
 	r.logFault(e, err, f)
+	r.failedWith(f.word)
 	if f.mcp != 0 {
 		return nil, rpcError(e, f, r.id)
 	}

@@ -290,3 +290,22 @@ func TestMCPDeadline(t *testing.T) {
 		"Content-Type", "application/json", "X-Timeout-Ms", "50")
 	r.is(504, "DEADLINE")
 }
+
+// The operation log says which tool was called, on which collection, and how it
+// went.
+func TestToolsAreLogged(t *testing.T) {
+	l := &logbook{}
+	e := newEdge(t, func(o *Options) { o.AgentRates, o.OperationLog = o.Rates, l })
+	key := e.keys["READ_WRITE"]
+	for _, c := range []struct{ arguments, code string }{{`{"name":"docs"}`, ""}, {`{"name":"docs","metric":"far"}`, "INVALID_REQUEST"}} {
+		e.toolCode(key, "create_collection", c.arguments)
+		rows := l.take()
+		if len(rows) != 1 {
+			t.Fatalf("%d rows", len(rows))
+		}
+		if o := rows[0]; o.Operation != "create_collection" || o.Type != tenant.LogCreateCollection || o.Surface != "mcp" || o.Code != c.code ||
+			o.Failed != (c.code != "") || c.code == "" && o.Collection != "docs" {
+			t.Errorf("%s: row %+v", c.arguments, o)
+		}
+	}
+}
