@@ -39,7 +39,7 @@ run it. Take a key that may no more than the agent needs; the environment or a
 file keeps it out of the list of processes.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			given, err := tenantKey(key, file)
+			given, err := givenKey(key, file)
 			if err != nil {
 				return err
 			}
@@ -57,8 +57,8 @@ file keeps it out of the list of processes.`,
 	return cmd
 }
 
-// tenantKey returns a tenant's key: a flag's, the environment's, or a file's.
-func tenantKey(key, file string) (string, error) {
+// givenKey returns a tenant's key: a flag's, the environment's, or a file's.
+func givenKey(key, file string) (string, error) {
 	if key == "" && file == "" {
 		key = os.Getenv("WAGGLE_KEY")
 	}

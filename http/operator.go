@@ -6,13 +6,6 @@ import (
 	"github.com/hivehub/waggle/tenant"
 )
 
-// notYetThere answers for what the hub's API names and this version does not have.
-func notYetThere(what string) handler {
-	return func(*request, tenant.Context) error {
-		return collection.Errorf(collection.Unimplemented, "%s are not there yet: see docs/hub.md, \"What is not there yet\"", what)
-	}
-}
-
 // tenantID returns the tenant in the path. What is no id is the name of nobody.
 func (r *request) tenantID() (tenant.ID, error) {
 	raw, err := r.param("id")
