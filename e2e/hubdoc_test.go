@@ -32,7 +32,7 @@ func TestHubDocument(t *testing.T) {
 		t.Fatal(err)
 	}
 	var ports []string
-	for _, port := range []string{"15002", "15004", "6333"} {
+	for _, port := range []string{"15002", "15004", "6333", "15102"} {
 		ports = append(ports, "127.0.0.1:"+port, unusedAddress())
 	}
 	elsewhere := strings.NewReplacer(ports...)

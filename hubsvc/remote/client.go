@@ -208,7 +208,7 @@ func (c *client) exchange(ctx context.Context, q question) (int, []byte, error) 
 	if err != nil {
 		return 0, nil, err
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	most := q.bytesMax
 	if most == 0 {
 		most = answerBytesMax

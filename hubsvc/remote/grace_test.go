@@ -164,7 +164,7 @@ func TestCallsSaved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, h := newPaper(t, nil)
 		requests := 0
-		for i := 0; i < 20*60; i++ {
+		for range 20 * 60 {
 			for j := range 1000 {
 				key := fmt.Sprintf("hh_live_%040d", j%100)
 				if _, err := h.Authenticate(t.Context(), key); err != nil {

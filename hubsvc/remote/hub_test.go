@@ -140,7 +140,7 @@ func TestWrongAnswersAreNoAnswers(t *testing.T) {
 		"503": status(503),
 		"401": status(401),
 		"302": func(w http.ResponseWriter, r *http.Request) bool {
-			http.Redirect(w, r, "http://127.0.0.1:1/", 302)
+			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound)
 			return true
 		},
 		"204":      status(204),
