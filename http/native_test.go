@@ -70,9 +70,12 @@ func TestNativeVectors(t *testing.T) {
 	}
 	// What is not there is not there: no made-up vector, no success.
 	for _, c := range [][3]string{
-		{"GET", "/collections/docs/vectors/nobody", ""}, {"DELETE", "/collections/docs/vectors/nobody", ""},
-		{"PUT", "/collections/docs/vectors/nobody", `{"vector":[1,1]}`}, {"PUT", "/collections/docs/vectors/nobody", `{"payload":{"a":1}}`},
-		{"POST", "/update", `{"collection":"docs","id":"nobody","payload":{"a":1}}`}, {"POST", "/vector", `{"collection":"docs","id":"nobody"}`},
+		{"GET", "/collections/docs/vectors/nobody", ""},
+		{"DELETE", "/collections/docs/vectors/nobody", ""},
+		{"PUT", "/collections/docs/vectors/nobody", `{"vector":[1,1]}`},
+		{"PUT", "/collections/docs/vectors/nobody", `{"payload":{"a":1}}`},
+		{"POST", "/update", `{"collection":"docs","id":"nobody","payload":{"a":1}}`},
+		{"POST", "/vector", `{"collection":"docs","id":"nobody"}`},
 		{"POST", "/delete", `{"collection":"docs","id":"nobody"}`},
 	} {
 		w.api(c[0], c[1], c[2]).is(404, `"code":"NOT_FOUND"`)
@@ -249,7 +252,7 @@ func TestNativeMoves(t *testing.T) {
 	w.fill("from", 20)
 	rounds := func(op, selection string) (n int) {
 		cursor := ""
-		for rest := 0; rest < 20; rest++ {
+		for range 20 {
 			n++
 			got := w.api("POST", "/collections/from/vectors/"+op, `{"destination":"to","limit":3,`+selection+cursor+`}`).is(200, `"source":"from"`).json()
 			next, more := got["next_cursor"].(string)
@@ -329,8 +332,10 @@ func TestNativeNarrowedKeys(t *testing.T) {
 // everywhere.
 func TestNativeIDs(t *testing.T) {
 	seen := map[collection.PointID]vectorID{}
-	for _, id := range []vectorID{"7", "007", "+7", "7.0", " 7", "18446744073709551615", "18446744073709551616", "a", "A", "a ", "#", "/", "\u00e9", "e\u0301",
-		"6ba7b810-9dad-11d1-80b4-00c04fd430c8", "6ba7b8109dad11d180b400c04fd430c8", "{6ba7b810-9dad-11d1-80b4-00c04fd430c8}", "urn:uuid:6ba7b810-9dad-11d1-80b4-00c04fd430c8"} {
+	for _, id := range []vectorID{
+		"7", "007", "+7", "7.0", " 7", "18446744073709551615", "18446744073709551616", "a", "A", "a ", "#", "/", "\u00e9", "e\u0301",
+		"6ba7b810-9dad-11d1-80b4-00c04fd430c8", "6ba7b8109dad11d180b400c04fd430c8", "{6ba7b810-9dad-11d1-80b4-00c04fd430c8}", "urn:uuid:6ba7b810-9dad-11d1-80b4-00c04fd430c8",
+	} {
 		point, kept := id.point()
 		if other, taken := seen[point]; taken {
 			t.Errorf("%q and %q are one point", id, other)

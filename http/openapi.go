@@ -1,6 +1,7 @@
 package httpedge
 
 import (
+	"maps"
 	"reflect"
 	"strings"
 	"unicode"
@@ -61,9 +62,7 @@ func (d *schemas) object(o *members, in string) schema {
 // field is the schema of a member.
 func (d *schemas) field(f *field) schema {
 	s := schema{}
-	for key, value := range f.shape.schema(d) {
-		s[key] = value
-	}
+	maps.Copy(s, f.shape.schema(d))
 	if f.doc != "" {
 		s["description"] = f.doc
 	}

@@ -3,6 +3,7 @@ package httpedge
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -269,10 +270,8 @@ func (f *field) check(v reflect.Value, l *collection.Limits) error {
 
 func (f *field) checkEnum(v reflect.Value) error {
 	given := v.String()
-	for _, word := range f.enum {
-		if given == word {
-			return nil
-		}
+	if slices.Contains(f.enum, given) {
+		return nil
 	}
 	return errValue(clipped(given) + " is not one of " + strings.Join(f.enum, ", "))
 }
