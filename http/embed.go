@@ -126,6 +126,27 @@ func (s *Server) embedTexts(ctx context.Context, tc tenant.Context, info *collec
 	return vectors, embeddingError(err)
 }
 
+// embedPoints gives points of texts their dense vectors, those apart that have
+// one of the caller's.
+func (s *Server) embedPoints(ctx context.Context, tc tenant.Context, info *collection.Info, points []collection.Point) error {
+	var texts []string
+	var at []int
+	for i := range points {
+		text, _ := points[i].Payload[info.Config.Text[0].Field].(string)
+		if points[i].Vector == nil && text != "" {
+			texts, at = append(texts, text), append(at, i)
+		}
+	}
+	vectors, err := s.embedTexts(ctx, tc, info, texts)
+	if err != nil {
+		return err
+	}
+	for i := range vectors {
+		points[at[i]].Vector = vectors[i]
+	}
+	return nil
+}
+
 // embedQuery is embedTexts for what is searched for.
 func (s *Server) embedQuery(ctx context.Context, tc tenant.Context, info *collection.Info, text string) ([]float32, error) {
 	e, ok, err := s.endpointFor(&tc, info)

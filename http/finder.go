@@ -99,7 +99,7 @@ func (f *finder) hits(forms []variant, want wanted) ([]found, error) {
 	}
 	q := lists[0]
 	if len(lists) > 1 {
-		q = collection.Query{Prefetch: lists, Fusion: &collection.Fusion{Kind: collection.FusionRRF, K: rankConstant, Weights: weights}}
+		q = collection.Query{Prefetch: lists, Fusion: &collection.Fusion{Kind: collection.FusionRRF, K: rankConstant + 1, Weights: weights}}
 	}
 	q.Limit, q.WithPayload = want.limit, collection.PayloadSelector{All: true}
 	return f.query(q)

@@ -119,6 +119,15 @@ func (s *Server) hybridQuery(r *request, tc tenant.Context, h *hybridSearch) (q 
 		fusion = &collection.Fusion{Kind: collection.FusionAlpha}
 	}
 	q.Fusion = fusion
+	if h.Vector == nil {
+		info, err := s.engine.GetCollection(r.ctx, tc, string(h.Collection))
+		if err != nil {
+			return q, nil, err
+		}
+		if h.Vector, err = s.embedQuery(r.ctx, tc, &info, h.Query); err != nil {
+			return q, nil, err
+		}
+	}
 	if h.Vector != nil {
 		dense := collection.Query{Nearest: &collection.Input{Dense: h.Vector}, Limit: h.DenseK}
 		q.Prefetch, sources = append(q.Prefetch, dense), append(sources, "dense")

@@ -218,7 +218,7 @@ func (s *Server) storeTexts(r *request, tc tenant.Context, name collectionName, 
 	if err != nil {
 		return nil, err
 	}
-	member, err := s.textMember(r, tc, name)
+	info, member, err := s.textMember(r, tc, name)
 	if err != nil {
 		return nil, err
 	}
@@ -231,6 +231,9 @@ func (s *Server) storeTexts(r *request, tc tenant.Context, name collectionName, 
 		if most := s.limits.Request.BatchPoints; len(points) > most {
 			return nil, tooManyOf("points, chunks among them,", most)
 		}
+	}
+	if err := s.embedPoints(r.ctx, tc, &info, points); err != nil {
+		return nil, err
 	}
 	release, err := s.replacing.enter(r.ctx, tc.TenantID, name, done)
 	if err != nil {
@@ -250,15 +253,15 @@ func (s *Server) storeTexts(r *request, tc tenant.Context, name collectionName, 
 }
 
 // textMember is the member of payloads that a collection's texts are in.
-func (s *Server) textMember(r *request, tc tenant.Context, name collectionName) (string, error) {
+func (s *Server) textMember(r *request, tc tenant.Context, name collectionName) (collection.Info, string, error) {
 	info, err := s.engine.GetCollection(r.ctx, tc, string(name))
 	if err != nil {
-		return "", err
+		return info, "", err
 	}
 	if len(info.Config.Text) == 0 {
-		return "", collection.Errorf(collection.InvalidArgument, "the collection has no texts: it was created without an index of them")
+		return info, "", collection.Errorf(collection.InvalidArgument, "the collection has no texts: it was created without an index of them")
 	}
-	return info.Config.Text[0].Field, nil
+	return info, info.Config.Text[0].Field, nil
 }
 
 // points appends the points that a text is stored as.
