@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -15,7 +14,7 @@ func newAudit() *cobra.Command {
 	s := &session{}
 	cmd := newGroup("audit", "Show who did what")
 	s.bind(cmd)
-	cmd.AddCommand(s.listAudit())
+	cmd.AddCommand(s.listAudit(), s.verifyAudit())
 	return cmd
 }
 
@@ -34,18 +33,8 @@ func (s *session) listAudit() *cobra.Command {
 	since := cmd.Flags().String("since", "", "only later than this: a time, a date, or a span back from now such as 7d or 12h")
 	until := cmd.Flags().String("until", "", "only earlier than this")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		for _, bound := range []struct {
-			flag, text string
-			to         *int64
-		}{{"since", *since, &q.Since}, {"until", *until, &q.Until}} {
-			if bound.text == "" {
-				continue
-			}
-			at, err := parseWhen(bound.text, time.Now(), -1)
-			if err != nil {
-				return fmt.Errorf("--%s: %w", bound.flag, err)
-			}
-			*bound.to = at.UnixMilli()
+		if err := bounds(*since, *until, &q.Since, &q.Until); err != nil {
+			return err
 		}
 		if q.Limit < 1 {
 			return fmt.Errorf("--limit: must be 1 or more")

@@ -33,7 +33,7 @@ func NewRoot(serve *cobra.Command, cluster ...*cobra.Command) *cobra.Command {
 		// Cobra's are several lines; an error is one.
 		DisableSuggestions: true,
 	}
-	root.AddCommand(serve, newTenants(), newPlans(), newKeys(), newQuota(), newUsage(), newAudit(), newCluster(cluster...), newMCP(), newDemo(), newDemoCluster(), newVersion())
+	root.AddCommand(serve, newTenants(), newPlans(), newKeys(), newQuota(), newUsage(), newAudit(), newLogs(), newCluster(cluster...), newMCP(), newDemo(), newDemoCluster(), newVersion())
 	return root
 }
 

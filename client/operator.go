@@ -166,6 +166,33 @@ type AuditEntry struct {
 	Target    string `json:"target"` // what it was done to
 	Outcome   string `json:"outcome"`
 	Detail    string `json:"detail"`
+
+	// Of attempts to authenticate, which come in batches.
+	Count uint32 `json:"count,omitempty"`
+	First int64  `json:"first,omitempty"` // unix ms
+	Last  int64  `json:"last,omitempty"`
+
+	Chain string `json:"chain,omitempty"` // links it to the row before: see waggle audit verify
+}
+
+// AllAudit returns all entries of the audit log, oldest first: of a tenant, of
+// the own one of an ADMIN key, or all there are.
+func (c *Client) AllAudit(ctx context.Context, tenantID string, own bool) ([]AuditEntry, error) {
+	path, v := "/api/v1/audit", url.Values{}
+	if own {
+		path = "/auth/audit"
+	}
+	if tenantID != "" {
+		v.Set("tenant_id", tenantID)
+	}
+	all := []AuditEntry{}
+	err := c.pages(ctx, path, v, func(answer []byte) error {
+		var page struct{ Entries []AuditEntry }
+		err := json.Unmarshal(answer, &page)
+		all = append(all, page.Entries...)
+		return err
+	})
+	return all, err
 }
 
 // AuditQuery selects entries; what is zero selects all.

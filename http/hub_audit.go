@@ -71,7 +71,7 @@ func (r *request) moment(name string) (ms int64, err error) {
 
 func auditBody(e *hubsvc.AuditEntry) auditJSON {
 	return auditJSON{
-		ID:   strconv.FormatUint(e.Index, 10) + "." + strconv.FormatUint(uint64(e.Ordinal), 10),
+		ID:   e.ID(),
 		Time: e.Time, TenantID: e.Tenant, Actor: e.Actor, Address: e.Address, RequestID: e.RequestID,
 		Action: e.Action, Target: e.Target, Outcome: e.Outcome, Detail: e.Detail,
 		Count: e.Count, First: e.First, Last: e.Last, Chain: hex.EncodeToString(e.Chain),

@@ -188,18 +188,6 @@ func (p *auditPage) trimmed(r Reader) error {
 	return nil
 }
 
-// VerifyAudit checks that rows, all rows of one tenant from some point on and
-// in their order, are as they were written and that none is missing between
-// them. It returns the place of the first that is not, or -1.
-func VerifyAudit(rows []AuditEntry) int {
-	for i := 1; i < len(rows); i++ {
-		if !bytes.Equal(rows[i].Chain, chainOf(rows[i-1].Chain, &rows[i])) {
-			return i
-		}
-	}
-	return -1
-}
-
 // EventsPageMax is how many events one call returns at most.
 const EventsPageMax = 1000
 

@@ -2,7 +2,6 @@ package hubsvc
 
 import (
 	"bytes"
-	"crypto/sha256"
 
 	"github.com/hivehub/waggle/tenant"
 )
@@ -80,12 +79,12 @@ func (a *apply) audit(t tenant.ID, action, target, detail string) error {
 func (a *apply) auditRow(e AuditEntry) error {
 	e.Index, e.Ordinal, e.Time = a.change.Index, a.rows, a.now
 	a.rows++
-	name := auditPoolOf(&e)
+	name := e.Pool()
 	pool, err := poolOf(a.tx, name)
 	if err != nil {
 		return err
 	}
-	e.Chain = chainOf(pool.Chain, &e)
+	e.Chain = tenant.ChainAudit(pool.Chain, &e)
 	pool.Chain = e.Chain
 	pool.Rows++
 	if err := a.tx.Put(Bucket, auditKey(&e), encodeRecord(e)); err != nil {
@@ -107,16 +106,6 @@ func (a *apply) auditRow(e AuditEntry) error {
 	return nil
 }
 
-// chainOf links a row to the one before it in its pool.
-func chainOf(before []byte, e *AuditEntry) []byte {
-	bare := *e
-	bare.Chain = nil
-	h := sha256.New()
-	h.Write(before) // a hash never fails
-	h.Write(encodeRecord(bare))
-	return h.Sum(nil)
-}
-
 // trimAudit forgets the oldest row whose key, or key in its pool, begins with prefix.
 func (a *apply) trimAudit(prefix []byte) error {
 	keys, err := firstKeys(a.tx, prefix, 1)
@@ -132,7 +121,7 @@ func (a *apply) trimAudit(prefix []byte) error {
 	if !ok {
 		return errorf(CodeDataLoss, "an audit row of a pool is not there")
 	}
-	name := auditPoolOf(&e)
+	name := e.Pool()
 	pool, err := poolOf(a.tx, name)
 	if err != nil {
 		return err

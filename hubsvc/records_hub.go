@@ -18,32 +18,8 @@ type erasureRecord struct {
 	Index     uint64    `msgpack:"i"`
 }
 
-// AuditEntry is one row of the audit log. Rows are ordered by Time, Index and
-// Ordinal.
-type AuditEntry struct {
-	Index   uint64 `msgpack:"i"` // log index of the entry that wrote it
-	Ordinal uint16 `msgpack:"n"` // among the rows of that entry
-	Time    int64  `msgpack:"t"` // unix ms
-
-	Tenant    tenant.ID `msgpack:"tn,omitempty"` // "" for what concerns none
-	Actor     string    `msgpack:"a,omitempty"`  // see Actor.String
-	Address   string    `msgpack:"ip,omitempty"`
-	RequestID string    `msgpack:"r,omitempty"`
-	Action    string    `msgpack:"ac"`
-	Target    string    `msgpack:"tg,omitempty"` // a tenant's, plan's or key's id; of a key that failed, its shown prefix
-	Outcome   string    `msgpack:"o"`            // OutcomeOK or OutcomeRefused
-	Detail    string    `msgpack:"d,omitempty"`
-
-	// Of attempts to authenticate, which come in batches.
-	Count uint32 `msgpack:"c,omitempty"`
-	First int64  `msgpack:"f,omitempty"` // unix ms
-	Last  int64  `msgpack:"l,omitempty"`
-
-	// Chain is SHA-256 of the Chain of the row before it in its pool (the
-	// tenant's rows, those of no tenant, failures of unknown keys) and of
-	// this row: see VerifyAudit.
-	Chain []byte `msgpack:"h,omitempty"`
-}
+// AuditEntry is one row of the audit log.
+type AuditEntry = tenant.AuditEntry
 
 // The outcomes and actions of the audit log.
 const (
@@ -67,9 +43,9 @@ const (
 	ActionKeyRevoke      = "key.revoke"
 	ActionEndpointPut    = "embedding.put"
 	ActionEndpointDelete = "embedding.delete"
-	ActionAuthFailure    = "auth.failure"
-	ActionAuthSuccess    = "auth.success"
-	ActionAuditTrimmed   = "audit.trimmed" // says in place of older rows how many have gone
+	ActionAuthFailure    = tenant.AuditAuthFailure
+	ActionAuthSuccess    = tenant.AuditAuthSuccess
+	ActionAuditTrimmed   = tenant.AuditTrimmed // says in place of older rows how many have gone
 )
 
 // auditPool counts the audit rows of one tenant.

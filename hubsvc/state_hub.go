@@ -20,15 +20,6 @@ func appendAuditPosition(b []byte, e *AuditEntry) []byte {
 
 func auditKey(e *AuditEntry) []byte { return appendAuditPosition([]byte{tagAudit}, e) }
 
-// auditPoolOf names the rows that share a limit and a chain. What strangers
-// do must not push out what operators did.
-func auditPoolOf(e *AuditEntry) string {
-	if e.Tenant == "" && (e.Action == ActionAuthFailure || e.Action == ActionAuthSuccess) {
-		return tenantlessAuthPool
-	}
-	return string(e.Tenant)
-}
-
 func auditPoolPrefix(pool string) []byte { return append(recordKey(tagAuditOf, pool), 0) }
 
 func auditPoolKey(pool string) []byte { return recordKey(tagAuditPool, pool) }

@@ -33,7 +33,7 @@ const (
 	sweptRowsEntry      = 100   // deleted by every later entry, until all are gone
 	sweptNoncesEntry    = 8
 	shownPrefixCharsMax = 12
-	tenantlessAuthPool  = "?"
+	tenantlessAuthPool  = tenant.AuditStrangers
 )
 
 func (c *Command) validate() error {
