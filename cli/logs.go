@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -109,11 +110,13 @@ func (s *session) showLogs(cmd *cobra.Command, c *client.Client, q client.Operat
 		if err != nil {
 			return advise(err)
 		}
-		all, away = append(all, p.Operations...), p.Incomplete
+		all, away = append(all, p.Operations...), append(away, p.Incomplete...)
 		if q.Cursor = p.Next; q.Cursor == "" || len(all) >= limit {
 			break
 		}
 	}
+	slices.Sort(away)
+	away = slices.Compact(away) // a node may be away at every page
 	object := struct {
 		Logs       []client.Operation `json:"logs"`
 		Incomplete []string           `json:"incomplete,omitempty"`

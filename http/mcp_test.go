@@ -80,12 +80,12 @@ func TestToolsOfKeys(t *testing.T) {
 		{"MCP", "list_collections", "create_collection delete_collection delete_vector batch_delete"},
 	} {
 		got := e.tools(e.keys[c.key])
-		for _, name := range strings.Fields(c.with) {
+		for name := range strings.FieldsSeq(c.with) {
 			if slices.Contains(all, name) && !slices.Contains(got, name) {
 				t.Errorf("%s lacks %s: %q", c.key, name, got)
 			}
 		}
-		for _, name := range strings.Fields(c.without) {
+		for name := range strings.FieldsSeq(c.without) {
 			if slices.Contains(got, name) {
 				t.Errorf("%s is shown %s", c.key, name)
 			}

@@ -146,7 +146,9 @@ func TestLoggedOnce(t *testing.T) {
 		k, points  uint32
 		code       string
 	}{
-		{tenant.LogSearch, "docs", 7, 0, ""}, {tenant.LogInsert, "docs", 0, 1, ""}, {tenant.LogCreateCollection, "made", 0, 0, ""},
+		{tenant.LogSearch, "docs", 7, 0, ""},
+		{tenant.LogInsert, "docs", 0, 1, ""},
+		{tenant.LogCreateCollection, "made", 0, 0, ""},
 		{tenant.LogCollectionInfo, "ghost", 0, 0, "NOT_FOUND"},
 	} {
 		if o := rows[i]; o.Type != want.kind || o.Collection != want.collection || o.K != want.k || o.Points != want.points || o.Code != want.code || o.Tenant != asked.tenant {

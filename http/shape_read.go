@@ -86,7 +86,8 @@ func (o *members) readURL(p *nativeReader, r *request, changes bool, v reflect.V
 	var unknown string
 	r.http.QueryArgs().VisitAll(func(key, _ []byte) {
 		i, ok := o.byName[string(key)]
-		if unknown == "" && (!ok || o.fields[i].in != inQuery) && !(changes && commonParameters[string(key)]) {
+		common := changes && commonParameters[string(key)]
+		if unknown == "" && !common && (!ok || o.fields[i].in != inQuery) {
 			unknown = string(key)
 		}
 	})

@@ -108,7 +108,7 @@ func (l *Log) openPosition() error {
 			s.accepted = s.rows
 			continue
 		}
-		_, _, err := s.read(s.end, func(at int, r record) bool {
+		err := s.read(s.end, func(at int, r record) bool {
 			if len(r.tenant()) == 0 || !p.before(Position{s.number, uint64(at + len(r))}) {
 				s.accepted++
 			}
@@ -149,7 +149,7 @@ func (l *Log) Batch(most int) (Batch, error) {
 		if s.number < from.Segment || s.number == from.Segment && uint64(ends[i]) <= from.Offset {
 			continue
 		}
-		_, _, err := s.read(ends[i], func(at int, r record) bool {
+		err := s.read(ends[i], func(at int, r record) bool {
 			end := Position{s.number, uint64(at + len(r))}
 			if !from.before(end) {
 				return true

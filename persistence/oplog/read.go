@@ -16,13 +16,13 @@ var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
 // read walks the records of a segment up to an end. What it passes to fn is
 // valid until fn returns. A file that has been removed has none.
-func (s *segment) read(end int, fn func(at int, r record) bool) (damaged, last int, err error) {
+func (s *segment) read(end int, fn func(at int, r record) bool) (err error) {
 	f, err := os.Open(s.path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return 0, recordsAt, nil
+		return nil
 	}
 	if err != nil {
-		return 0, 0, err
+		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	buf := buffers.Get().(*[]byte)
@@ -30,10 +30,10 @@ func (s *segment) read(end int, fn func(at int, r record) bool) (damaged, last i
 	*buf = slices.Grow((*buf)[:0], end-recordsAt)[:end-recordsAt]
 	n, err := f.ReadAt(*buf, recordsAt)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return 0, 0, err
+		return err
 	}
-	damaged, last = walk((*buf)[:n], s.base, 0, func(at int, r record) bool { return fn(recordsAt+at, r) })
-	return damaged, recordsAt + last, nil
+	walk((*buf)[:n], s.base, 0, func(at int, r record) bool { return fn(recordsAt+at, r) })
+	return nil
 }
 
 // Query returns the rows that q selects, in their order, each once, and whether
@@ -56,7 +56,7 @@ func (l *Log) Query(ctx context.Context, q tenant.LogQuery) (rows []tenant.Logge
 		if best.full() && s.first > best.worst().Time {
 			break // and all that follow begin later
 		}
-		_, _, err := s.read(s.end, func(_ int, r record) bool {
+		err := s.read(s.end, func(_ int, r record) bool {
 			if string(r.tenant()) == string(q.Tenant) && q.Selects(r.kind(), r.key()) {
 				best.add(r)
 			}
