@@ -255,18 +255,18 @@ func TestErrors(t *testing.T) {
 	}{
 		{
 			404, `{"error":"no tenant x","code":"NOT_FOUND","details":{"a":"b"},"request_id":"r2"}`,
-			Error{404, "NOT_FOUND", "no tenant x", map[string]any{"a": "b"}, "r2"},
+			Error{404, "NOT_FOUND", "no tenant x", map[string]any{"a": "b"}, "r2", 0},
 			"no tenant x (NOT_FOUND, HTTP 404)",
 		},
 		{
 			422, `{"status":{"error":"Validation error"},"time":0.1,"result":null}`,
-			Error{422, "", "Validation error", nil, "req-1"},
+			Error{422, "", "Validation error", nil, "req-1", 0},
 			"Validation error (HTTP 422)",
 		},
-		{401, "Must provide an API key\n", Error{401, "", "Must provide an API key", nil, "req-1"}, "Must provide an API key (HTTP 401)"},
-		{502, "", Error{502, "", "Bad Gateway", nil, "req-1"}, "Bad Gateway (HTTP 502)"},
-		{302, "", Error{302, "", "Found", nil, "req-1"}, "Found (HTTP 302)"},
-		{500, strings.Repeat("x", 9999), Error{500, "", strings.Repeat("x", 500), nil, "req-1"}, strings.Repeat("x", 500) + " (HTTP 500)"},
+		{401, "Must provide an API key\n", Error{401, "", "Must provide an API key", nil, "req-1", 0}, "Must provide an API key (HTTP 401)"},
+		{502, "", Error{502, "", "Bad Gateway", nil, "req-1", 0}, "Bad Gateway (HTTP 502)"},
+		{302, "", Error{302, "", "Found", nil, "req-1", 0}, "Found (HTTP 302)"},
+		{500, strings.Repeat("x", 9999), Error{500, "", strings.Repeat("x", 500), nil, "req-1", 0}, strings.Repeat("x", 500) + " (HTTP 500)"},
 	} {
 		c, _ := fake(t, tc.status, tc.answer)
 		_, err := c.ListTenants(t.Context())

@@ -115,7 +115,7 @@ func (c *Client) Upsert(ctx context.Context, collection string, points []Point) 
 		}
 	}
 	body = append(body, "]}"...)
-	return c.send(ctx, "PUT", collectionPath(collection)+"/points?wait=true", body, nil)
+	return c.do(ctx, &request{method: "PUT", path: collectionPath(collection) + "/points?wait=true", body: body, again: true}, nil)
 }
 
 // appendPoint writes a point as JSON. Loading is mostly the writing of floats,
@@ -127,17 +127,9 @@ func appendPoint(b []byte, p *Point) ([]byte, error) {
 	}
 	b = append(append(b, `{"id":`...), id...)
 	if p.Vector != nil {
-		b = append(b, `,"vector":[`...)
-		for i, v := range p.Vector {
-			if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-				return nil, fmt.Errorf("component %d of the vector is %v", i, v)
-			}
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = strconv.AppendFloat(b, float64(v), 'g', -1, 32)
+		if b, err = appendFloats(append(b, `,"vector":`...), p.Vector); err != nil {
+			return nil, err
 		}
-		b = append(b, ']')
 	}
 	if p.Payload != nil {
 		payload, err := json.Marshal(p.Payload)
@@ -149,6 +141,20 @@ func appendPoint(b []byte, p *Point) ([]byte, error) {
 	return append(b, '}'), nil
 }
 
+func appendFloats(b []byte, vector []float32) ([]byte, error) {
+	b = append(b, '[')
+	for i, v := range vector {
+		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+			return nil, fmt.Errorf("component %d of the vector is %v", i, v)
+		}
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendFloat(b, float64(v), 'g', -1, 32)
+	}
+	return append(b, ']'), nil
+}
+
 // Retrieve returns those of the points that are there.
 func (c *Client) Retrieve(ctx context.Context, collection string, ids []PointID, f Fields) ([]Point, error) {
 	in := struct {
@@ -156,7 +162,7 @@ func (c *Client) Retrieve(ctx context.Context, collection string, ids []PointID,
 		IDs []PointID `json:"ids"`
 	}{f, orEmpty(ids)}
 	var answer result[[]Point]
-	err := c.call(ctx, "POST", collectionPath(collection)+"/points", in, &answer)
+	err := c.ask(ctx, collectionPath(collection)+"/points", in, &answer)
 	return answer.Result, err
 }
 
@@ -187,7 +193,7 @@ func (c *Client) DeletePayload(ctx context.Context, collection string, ids []Poi
 // Scroll returns one page of points.
 func (c *Client) Scroll(ctx context.Context, collection string, r ScrollRequest) (Page, error) {
 	var answer result[Page]
-	err := c.call(ctx, "POST", collectionPath(collection)+"/points/scroll", r, &answer)
+	err := c.ask(ctx, collectionPath(collection)+"/points/scroll", r, &answer)
 	return answer.Result, err
 }
 
@@ -198,14 +204,14 @@ func (c *Client) Count(ctx context.Context, collection string, f *Filter) (uint6
 		Exact  bool    `json:"exact"`
 	}{f, true}
 	var answer result[struct{ Count uint64 }]
-	err := c.call(ctx, "POST", collectionPath(collection)+"/points/count", in, &answer)
+	err := c.ask(ctx, collectionPath(collection)+"/points/count", in, &answer)
 	return answer.Result.Count, err
 }
 
 // Query returns the points nearest to a vector, best first.
 func (c *Client) Query(ctx context.Context, collection string, r QueryRequest) ([]ScoredPoint, error) {
 	var answer result[struct{ Points []ScoredPoint }]
-	err := c.call(ctx, "POST", collectionPath(collection)+"/points/query", r, &answer)
+	err := c.ask(ctx, collectionPath(collection)+"/points/query", r, &answer)
 	return answer.Result.Points, err
 }
 
