@@ -163,6 +163,7 @@ type neighbourhood struct {
 	log    *slog.Logger
 	net    *network
 	peers  *peer.Transport
+	certs  *certificates
 	consul *membership.Membership
 	listed atomic.Pointer[membership.Membership] // consul, for the transport, which runs before it is there
 	plans  *placement.Controller
@@ -259,8 +260,8 @@ func (h *neighbourhood) becomeFirst(ctx context.Context) error {
 
 // open starts the transport.
 func (h *neighbourhood) open(l *listeners, door *doorkeeper) error {
-	certs := &certificates{place: h.place, files: h.c.Cluster.TLS}
-	if err := certs.check(); err != nil {
+	h.certs = &certificates{place: h.place, files: h.c.Cluster.TLS}
+	if err := h.certs.check(); err != nil {
 		return err
 	}
 	id, err := h.place.clusterID()
@@ -269,7 +270,7 @@ func (h *neighbourhood) open(l *listeners, door *doorkeeper) error {
 	}
 	h.peers = peer.Start(peer.Options{
 		Self: peer.Identity{Number: h.place.Number, Name: h.place.NodeID}, Cluster: id,
-		Listener: l.cluster, TLS: certs.config, Join: door.serve,
+		Listener: l.cluster, TLS: h.certs.config, Join: door.serve,
 		Address: h.address, Name: h.name,
 		Raft: func(from uint32, group uint64, m *raftpb.Message) {
 			if !h.gone(from) {

@@ -42,13 +42,10 @@ type behindEdge struct {
 func startEdge(lc fx.Lifecycle, c Config, l *listeners, b behindEdge, log *slog.Logger) *httpedge.Server {
 	h, n, g, hub := b.Neighbours, b.Node, b.Grains, b.Hub
 	version, commit := cli.Version()
-	metrics := nodeMetrics(n, g, b.Logs)
 	var who httpedge.Hub = hub
 	if b.Remote != nil {
 		who = b.Remote
-		b.Remote.register(metrics)
 	}
-	usageMetrics(metrics, b.Reporter, b.Tally)
 	s := httpedge.New(httpedge.Options{
 		Engine: g, Hub: who, Limits: c.Limits, Access: c.access(), Logger: log,
 		Rates: rates.New(rates.RowsMax), AgentRates: rates.New(rates.RowsMax),
@@ -62,7 +59,7 @@ func startEdge(lc fx.Lifecycle, c Config, l *listeners, b behindEdge, log *slog.
 			state.Parts["hub"] = part
 			return state
 		},
-		Registry:   metrics,
+		Registry:   b.metrics(c, l),
 		Count:      func(id tenant.ID) { b.Tally.Add(id, 0, tally.Counts{Requests: 1}) },
 		Embedding:  c.embedding(hub),
 		RecordAuth: authRecorder(n, hub), OperationLog: b.Logs,
@@ -85,6 +82,19 @@ func startEdge(lc fx.Lifecycle, c Config, l *listeners, b behindEdge, log *slog.
 		return s.Shutdown(ctx)
 	}))
 	return s
+}
+
+// metrics are the series of the node below the edge.
+func (b *behindEdge) metrics(c Config, l *listeners) *prometheus.Registry {
+	reg := nodeMetrics(b.Node, b.Grains, b.Logs)
+	if b.Remote != nil {
+		b.Remote.register(reg)
+	}
+	usageMetrics(reg, b.Reporter, b.Tally)
+	clusterMetrics(reg, b.Neighbours, b.Node, b.Hub)
+	certificateMetrics(reg, b.Neighbours, l.tls)
+	diskMetrics(reg, c.DataDir)
+	return reg
 }
 
 // health is what the probes show. A corrupt partition is shown and does not
@@ -143,6 +153,8 @@ func nodeMetrics(n *actors.Node, g *grains.Client, l *grains.Logs) *prometheus.R
 	})
 	logMetrics(reg, l)
 	reg.MustRegister(runQueue{g})
+	raftMetrics(reg, n)
+	indexMetrics(reg, g)
 	return reg
 }
 

@@ -97,6 +97,7 @@ type listeners struct {
 	main, qdrant net.Listener // qdrant is nil when it is off
 	hub          net.Listener // nil when it is off
 	cluster      net.Listener // nil for a node that is alone
+	tls          *clientTLS   // of the others; nil without
 }
 
 // openListeners opens the ports before anything is written, so that a taken
@@ -106,7 +107,7 @@ func openListeners(lc fx.Lifecycle, c Config, _ *lockedDir, log *slog.Logger) (*
 	if err != nil {
 		return nil, err
 	}
-	l := &listeners{}
+	l := &listeners{tls: certificate}
 	lc.Append(fx.StopHook(l.close))
 	for _, port := range []struct {
 		at            *net.Listener

@@ -19,9 +19,13 @@ func (a *replicaActor) maybeCheckpoint() {
 	applied, _ := a.partition.Applied()
 	switch {
 	case applied == a.partition.Stored().Applied: // an entry may change the members only, and no bytes
+		a.unstored.Store(0)
 		return
+	}
+	a.unstored.CompareAndSwap(0, time.Now().UnixNano())
+	switch {
 	case size >= o.CheckpointBytes, time.Since(a.lastCheckpoint) >= o.CheckpointInterval:
-	case a.node.deltaBytes.Load() >= o.DeltaBytesMax && size >= o.CheckpointBytes/16:
+	case a.node.counters.deltaBytes.Load() >= o.DeltaBytesMax && size >= o.CheckpointBytes/16:
 	default:
 		return
 	}
@@ -35,7 +39,12 @@ func (a *replicaActor) beginCheckpoint() {
 	}
 	a.checkpointing = true
 	a.lastCheckpoint = time.Now()
-	a.node.checkpointers.submit(func() { a.send(&checkpointed{checkpoint: c, err: c.Write()}) })
+	begun := time.Now()
+	a.node.checkpointers.submit(func() {
+		err := c.Write()
+		a.node.counters.checkpoints.Add(time.Since(begun))
+		a.send(&checkpointed{checkpoint: c, err: err})
+	})
 }
 
 // finishCheckpoint drops the frozen delta and gives the log up to what the
@@ -52,6 +61,7 @@ func (a *replicaActor) finishCheckpoint(m *checkpointed) {
 		return
 	}
 	index := m.checkpoint.Finish()
+	a.unstored.Store(0) // what came after it began is noted at the next look
 	a.driver.Stored(a.partition.Stored())
 	a.node.writer.cut(a.group, index)
 	a.noteDelta()
@@ -61,7 +71,7 @@ func (a *replicaActor) finishCheckpoint(m *checkpointed) {
 // it to shrink.
 func (a *replicaActor) noteDelta() {
 	now := a.partition.DeltaBytes()
-	sum := a.node.deltaBytes.Add(now - a.counted)
+	sum := a.node.counters.deltaBytes.Add(now - a.counted)
 	a.counted = now
 	if sum < a.node.options.DeltaBytesMax {
 		a.node.memory.Broadcast()
@@ -71,9 +81,9 @@ func (a *replicaActor) noteDelta() {
 // awaitMemory waits while the deltas of the node hold their maximum: writes
 // go at the speed of the checkpoints then.
 func (n *Node) awaitMemory(ctx context.Context) error {
-	for n.deltaBytes.Load() >= n.options.DeltaBytesMax {
+	for n.counters.deltaBytes.Load() >= n.options.DeltaBytesMax {
 		wait := n.memory.Wait()
-		if n.deltaBytes.Load() < n.options.DeltaBytesMax {
+		if n.counters.deltaBytes.Load() < n.options.DeltaBytesMax {
 			return nil
 		}
 		select {

@@ -162,8 +162,9 @@ func (r *Replica) stop() *stoppedReplica {
 	_ = r.node.system.Root.StopFuture(h.pid).Wait()
 	r.here.Store(nil)
 	r.status.Store(nil)
+	r.unstored.Store(0)
 	close(h.mailbox.quit)
-	r.node.deltaBytes.Add(-h.counted)
+	r.node.counters.deltaBytes.Add(-h.counted)
 	r.node.memory.Broadcast()
 	return &stoppedReplica{r, h.partition}
 }

@@ -54,6 +54,7 @@ type imageOffer struct {
 func (d *imageDesk) send(r *Replica, h *running, o driver.ImageOrder) {
 	d.sending.Go(func() {
 		err := d.transfer(r, h, o)
+		d.count(err)
 		if err != nil && d.ctx.Err() == nil {
 			d.node.log.Info("an image was not taken over; it will be sent again if need be", "group", r.group, "to", memberOf(o.To), "err", err)
 		}
@@ -61,10 +62,19 @@ func (d *imageDesk) send(r *Replica, h *running, o driver.ImageOrder) {
 	})
 }
 
+func (d *imageDesk) count(err error) {
+	if err != nil {
+		d.node.counters.imagesFailed.Add(1)
+		return
+	}
+	d.node.counters.imagesSent.Add(1)
+}
+
 func (d *imageDesk) transfer(r *Replica, h *running, o driver.ImageOrder) error {
 	select {
 	case d.places <- struct{}{}:
-		defer func() { <-d.places }()
+		d.node.counters.imagesSending.Add(1)
+		defer func() { d.node.counters.imagesSending.Add(-1); <-d.places }()
 	case <-d.ctx.Done():
 		return d.ctx.Err()
 	}
@@ -129,6 +139,9 @@ func (i *incomingImage) Commit(ctx context.Context) ([]byte, error) {
 	}
 	path := filepath.Join(i.replica.node.partitionsDir(), persistence.StoreFile(i.offer.Group, meta.Applied))
 	err = i.install(ctx, meta, path)
+	if err == nil {
+		i.replica.node.counters.imagesReceived.Add(1)
+	}
 	return nil, err
 }
 

@@ -33,6 +33,9 @@ func (a *replicaActor) noteStatus() {
 	} else {
 		a.queue.drain(a.proposeNow) // to be refused now, not after the disk
 	}
+	if before != nil && before.Leader != s.Leader && s.Leader != 0 {
+		a.node.counters.leaderChanges.Add(1)
+	}
 	if before == nil || before.Leader != s.Leader || led != (s.Role == driver.Leader) {
 		a.changed.Broadcast()
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/hivehub/waggle/actors/driver"
 	"github.com/hivehub/waggle/persistence/nodelog"
@@ -24,6 +26,9 @@ type logWriter struct {
 	quit    chan struct{}
 	done    chan struct{}
 	spares  sync.WaitGroup
+
+	flushes      Stopwatch
+	flushedBytes atomic.Uint64 // of entries
 
 	mu struct {
 		sync.Mutex
@@ -127,13 +132,18 @@ func (w *logWriter) flush() bool {
 		return false
 	}
 	appends := make([]nodelog.Append, len(batch))
+	bytes := 0
 	for i := range batch {
 		appends[i] = batch[i].append.Append
+		bytes += batch[i].bytes
 	}
+	begun := time.Now()
 	if err := w.log.Write(appends); err != nil {
 		w.onFatal(err)
 		return false
 	}
+	w.flushes.Add(time.Since(begun))
+	w.flushedBytes.Add(uint64(bytes))
 	for i := range batch {
 		batch[i].durable(batch[i].append)
 	}

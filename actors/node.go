@@ -109,7 +109,7 @@ type Node struct {
 	leaving       atomic.Bool // it hands over what it leads, and stops
 	images        imageDesk
 
-	deltaBytes atomic.Int64
+	counters   counters
 	memory     Gate
 	led        leadership
 	ticker     chan struct{} // closed to stop it
@@ -254,7 +254,7 @@ func (n *Node) Replicas() []*Replica { return n.replicas }
 
 // DeltaBytes is the memory held by applied entries that no checkpoint has
 // stored yet.
-func (n *Node) DeltaBytes() int64 { return n.deltaBytes.Load() }
+func (n *Node) DeltaBytes() int64 { return n.counters.deltaBytes.Load() }
 
 // Stop stores what is applied and ends every goroutine. Nothing may be
 // proposed any more, and no peer's message may come in. When ctx ends first the

@@ -27,6 +27,7 @@ type Replica struct {
 	failure   atomic.Pointer[collection.Error]
 	changed   Gate                          // another leader
 	report    atomic.Pointer[driver.Status] // with members, while this replica leads; see reconcile
+	unstored  atomic.Int64                  // since when, in Unix nanoseconds, there is what no checkpoint has stored; 0: there is nothing
 
 	settled     chan struct{} // closed when Start need not wait for this replica any more
 	settledOnce sync.Once
@@ -140,8 +141,10 @@ func (r *Replica) Post(p Proposal, reply chan<- collection.Outcome) {
 		reply <- collection.Outcome{Err: err}
 		return
 	}
+	begun := time.Now()
 	r.send(&propose{tenant: p.Tenant, data: p.Data, done: func(o collection.Outcome) {
 		r.admission.leave(size)
+		r.node.counters.proposals.Add(time.Since(begun))
 		reply <- o
 	}})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hivehub/waggle/collection"
 )
@@ -19,6 +20,7 @@ type builders struct {
 	searching func() bool
 	quit      chan struct{}
 	wg        sync.WaitGroup
+	working   atomic.Int32
 
 	mu struct {
 		sync.Mutex
@@ -35,6 +37,9 @@ func startBuilders(n int, searching func() bool) *builders {
 	}
 	return b
 }
+
+// busy is how many builders build now.
+func (b *builders) busy() int { return int(b.working.Load()) }
 
 // stop ends the builders after their step.
 func (b *builders) stop() {
@@ -79,7 +84,9 @@ func (b *builders) run(always bool) {
 				return
 			}
 		}
+		b.working.Add(1)
 		b.step(l)
+		b.working.Add(-1)
 		select {
 		case <-b.quit:
 			return

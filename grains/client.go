@@ -67,6 +67,7 @@ type Client struct {
 	files     *indexFiles
 	queue     *runQueue // of the work on answers; activations and building have budgets of their own
 	loads     chan struct{}
+	loaded    actors.Stopwatch // activations, the waiting for their turn included
 
 	background context.Context // ends at Stop; bounds loads and purges
 	cancel     context.CancelFunc
@@ -120,6 +121,16 @@ func (c *Client) Stop() {
 // Active is how many collections are active on this node.
 func (c *Client) Active() int { return c.directory.active() }
 
+// Activations are how long collections took to come into memory, the waiting for
+// their turn included, failures too.
+func (c *Client) Activations() actors.Times { return c.loaded.Times() }
+
+// Loading is how many collections come into memory now.
+func (c *Client) Loading() int { return len(c.loads) }
+
+// Building is how many goroutines build graphs now.
+func (c *Client) Building() int { return c.builders.busy() }
+
 func (c *Client) spawn(h *handle) *actor.PID {
 	h.replica = c.replicaOf(h.key.tenant)
 	g := &collectionGrain{handle: h, client: c}
@@ -144,6 +155,7 @@ func (c *Client) replicaOf(id tenant.ID) *actors.Replica {
 func (c *Client) load(self *actor.PID, h *handle, info collection.Info) {
 	c.wg.Go(func() {
 		defer c.directory.release(h)
+		begun := time.Now()
 		live, m := newLiveIndex(info, c.files.dir, c.builders.offer), &loaded{}
 		select {
 		case c.loads <- struct{}{}:
@@ -152,6 +164,7 @@ func (c *Client) load(self *actor.PID, h *handle, info collection.Info) {
 		case <-c.background.Done():
 			m.err = collection.Errorf(collection.Unavailable, "the node is stopping")
 		}
+		c.loaded.Add(time.Since(begun))
 		if m.err == nil {
 			h.live.Store(live)
 		}

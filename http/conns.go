@@ -47,6 +47,13 @@ func (g *gate) enter() bool {
 	return true
 }
 
+// running is how many requests are under way.
+func (g *gate) running() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.mu.n
+}
+
 func (g *gate) leave() {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -193,6 +193,7 @@ func (r *request) fail(err error) {
 		r.failure = e // the other node puts it into words
 		return
 	}
+	r.s.meter.failed(e, f.word)
 	r.uncounted = e.Reason == collection.ReasonRate
 	r.http.Response.Reset()
 	r.setHeaders()

@@ -199,6 +199,7 @@ func (a *agents) handle(t *tool) mcp.ToolHandler {
 			}
 		}()
 		answer, err := a.call(x, t, call.Params.Arguments)
+		a.s.meter.called(t.shown.Name, err)
 		if err != nil {
 			return x.r.toolError(err)
 		}
@@ -290,6 +291,7 @@ func (r *request) toolError(err error) (*mcp.CallToolResult, error) {
 	f := faultOf(e)
 	r.logFault(e, err, f)
 	r.failedWith(f.word)
+	r.s.meter.failed(e, f.word)
 	if f.mcp != 0 {
 		return nil, rpcError(e, f, r.id)
 	}

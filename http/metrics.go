@@ -1,12 +1,16 @@
 package httpedge
 
 import (
+	"errors"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/valyala/fasthttp/fasthttpadaptor"
+
+	"github.com/hivehub/waggle/collection"
+	"github.com/hivehub/waggle/http/embedding"
 )
 
 // meter counts what the edge does. Its labels come from the route table and
@@ -19,9 +23,13 @@ type meter struct {
 	seconds  *prometheus.HistogramVec
 	refusals *prometheus.CounterVec
 	rates    *prometheus.CounterVec
+	errors   *prometheus.CounterVec
+	quotas   *prometheus.CounterVec
+	tools    *prometheus.CounterVec
+	calls    *prometheus.HistogramVec
 }
 
-func newMeter(version string, rest prometheus.Gatherer) *meter {
+func newMeter(version string, state prometheus.Collector, rest prometheus.Gatherer) *meter {
 	m := &meter{
 		open: prometheus.NewRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -37,13 +45,26 @@ func newMeter(version string, rest prometheus.Gatherer) *meter {
 		rates: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "waggle_http_rate_refusals_total", Help: "Requests refused because the tenant or the key has made as many as it may, by whose rate it was and its window.",
 		}, []string{"of", "window"}),
+		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "waggle_http_errors_total", Help: "Requests answered with an error, by the error's code.",
+		}, []string{"code"}),
+		quotas: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "waggle_http_quota_refusals_total", Help: "Requests refused because the tenant may not store more, by which of its quotas.",
+		}, []string{"quota"}),
+		tools: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "waggle_mcp_calls_total", Help: "Calls of MCP tools, by tool and outcome.",
+		}, []string{"tool", "outcome"}),
+		calls: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "waggle_embedding_call_seconds", Help: "Requests to embedding and reranking endpoints, each try by itself, by outcome.",
+			Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+		}, []string{"outcome"}),
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "waggle_build_info", Help: "1, with the version as a label.",
 		ConstLabels: prometheus.Labels{"version": version},
 	})
 	build.Set(1)
-	m.open.MustRegister(m.requests, m.seconds, m.refusals, m.rates, build, newPauses(),
+	m.open.MustRegister(m.requests, m.seconds, m.refusals, m.rates, m.errors, m.quotas, m.tools, m.calls, build, state, newPauses(),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.all = prometheus.Gatherers{m.open}
 	if rest != nil {
@@ -67,6 +88,67 @@ func (m *meter) request(s surface, route string, status int, took time.Duration)
 func (m *meter) refused(code string) { m.refusals.WithLabelValues(code).Inc() }
 
 func (m *meter) rateRefused(of, window string) { m.rates.WithLabelValues(of, window).Inc() }
+
+// quotaNames are the quotas that can refuse.
+var quotaNames = map[string]bool{"vector_count": true, "storage_bytes": true, "collection_count": true}
+
+// failed counts an answer that is an error. It is called where the client is
+// answered, whoever has refused.
+func (m *meter) failed(e *collection.Error, word string) {
+	m.errors.WithLabelValues(word).Inc()
+	if e.Reason != collection.ReasonQuota {
+		return
+	}
+	usage, _ := e.Details["usage"].(map[string]any)
+	name, _ := usage["type"].(string)
+	if !quotaNames[name] {
+		name = "other"
+	}
+	m.quotas.WithLabelValues(name).Inc()
+}
+
+// called counts a call of a tool.
+func (m *meter) called(tool string, err error) {
+	outcome := "ok"
+	if err != nil {
+		outcome = "error"
+	}
+	m.tools.WithLabelValues(tool, outcome).Inc()
+}
+
+// embedded counts a request to an endpoint of models.
+func (m *meter) embedded(err error, took time.Duration) {
+	outcome := "ok"
+	if e, ok := errors.AsType[*embedding.Error](err); ok {
+		outcome = e.Kind.String()
+	} else if err != nil {
+		outcome = "ended"
+	}
+	m.calls.WithLabelValues(outcome).Observe(took.Seconds())
+}
+
+// load is what the edge has to do now, as series.
+type load struct{ s *Server }
+
+var (
+	loadRequests = prometheus.NewDesc("waggle_http_requests_running", "Requests under way.", nil, nil)
+	loadBodies   = prometheus.NewDesc("waggle_http_bodies_bytes", "Bytes of request bodies in memory.", nil, nil)
+	loadWaiters  = prometheus.NewDesc("waggle_http_waiters", "Requests that wait for the hub's events.", nil, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (load) Describe(to chan<- *prometheus.Desc) {
+	to <- loadRequests
+	to <- loadBodies
+	to <- loadWaiters
+}
+
+// Collect implements prometheus.Collector.
+func (l load) Collect(to chan<- prometheus.Metric) {
+	to <- prometheus.MustNewConstMetric(loadRequests, prometheus.GaugeValue, float64(l.s.inFlight.running()))
+	to <- prometheus.MustNewConstMetric(loadBodies, prometheus.GaugeValue, float64(l.s.bodies.Load()))
+	to <- prometheus.MustNewConstMetric(loadWaiters, prometheus.GaugeValue, float64(l.s.waiters.Load()))
+}
 
 // metrics answers with the series of the process and of HTTP, and to the
 // operator's key with those of the whole node.

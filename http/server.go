@@ -123,12 +123,14 @@ func New(o Options) *Server {
 		version: o.Version, commit: o.Commit, operationLog: o.OperationLog,
 		limits: o.Limits, door: newDoor(&o), log: o.Logger,
 		embed: o.Embedding,
-		meter: newMeter(o.Version, o.Registry), count: o.Count, started: time.Now(),
+		count: o.Count, started: time.Now(),
 	}
+	s.meter = newMeter(o.Version, load{s}, o.Registry)
 	s.base, s.cancel = context.WithCancel(context.Background())
 	if s.embed.Client == nil {
 		s.embed.Client = embedding.New(embedding.Options{})
 	}
+	s.embed.Client.Observe(s.meter.embedded)
 	s.conns.init()
 	s.inFlight.init()
 	s.replacing = newReplacing()

@@ -108,7 +108,13 @@ func (q *queue) end() int {
 }
 
 func (q *queue) isOpen() bool {
+	_, open := q.state()
+	return open
+}
+
+// state returns the bytes that wait, and whether there is a connection.
+func (q *queue) state() (bytes int, open bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.mu.open
+	return q.mu.bytes, q.mu.open
 }

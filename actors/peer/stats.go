@@ -19,6 +19,8 @@ type LaneStats struct {
 	BytesSent, BytesReceived uint64 // of frames, before TLS
 	Dropped                  uint64 // queue full, not connected, or lost with a connection
 	Resets                   uint64 // established connections lost, either way
+	QueuedBytes              int64  // of what waits to be sent now
+	Connected                int    // connections that were dialled from here
 }
 
 type laneCounters struct {
@@ -30,7 +32,7 @@ type counters struct {
 	refused, misdirected, chunksSpoiled atomic.Uint64
 }
 
-// Stats reads the counters.
+// Stats reads the counters and the queues.
 func (t *Transport) Stats() Stats {
 	s := Stats{
 		Refused:       t.counters.refused.Load(),
@@ -43,6 +45,17 @@ func (t *Transport) Stats() Stats {
 			Sent: c.sent.Load(), Received: c.received.Load(),
 			BytesSent: c.bytesSent.Load(), BytesReceived: c.bytesReceived.Load(),
 			Dropped: c.dropped.Load(), Resets: c.resets.Load(),
+		}
+	}
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	for _, p := range t.mu.peers {
+		for i, l := range p.lanes {
+			bytes, open := l.queue.state()
+			s.Lanes[i].QueuedBytes += int64(bytes)
+			if open {
+				s.Lanes[i].Connected++
+			}
 		}
 	}
 	return s

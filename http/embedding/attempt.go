@@ -80,7 +80,11 @@ func (c *Client) attempt(ctx context.Context, e *Endpoint, st *state, data []byt
 	}
 	o := unsure
 	defer func() { st.settle(o, c.now()) }()
+	begun := time.Now()
 	answer, err := c.exchange(ctx, e, data, most)
+	if c.observe != nil {
+		c.observe(err, time.Since(begun))
+	}
 	f, failed := errors.AsType[*Error](err)
 	switch {
 	case err == nil || failed && f.Kind != KindUnavailable:

@@ -36,6 +36,8 @@ type Client struct {
 	cache         *cache
 	all           chan struct{} // a slot for every request that is out
 
+	observe func(err error, took time.Duration) // may be nil
+
 	now   func() time.Time
 	sleep func(context.Context, time.Duration) error
 }
@@ -51,6 +53,10 @@ func New(o Options) *Client {
 		now: time.Now, sleep: sleep,
 	}
 }
+
+// Observe has fn told of each request to an endpoint, how it ended and how long
+// it took. It comes before all other calls.
+func (c *Client) Observe(fn func(err error, took time.Duration)) { c.observe = fn }
 
 // Close ends the connections that nobody uses. Calls under way end with their
 // contexts.

@@ -23,6 +23,10 @@ const (
 	KindInput
 )
 
+var kindNames = [...]string{"none", "settings", "rate", "unavailable", "answer", "input"}
+
+func (k Kind) String() string { return kindNames[min(int(k), len(kindNames)-1)] }
+
 // Error is why an endpoint gave nothing. It holds no byte of the endpoint's
 // answer and none of its key; Host alone says which endpoint.
 type Error struct {
