@@ -22,11 +22,8 @@ var bodies = sync.Pool{New: func() any { return new([]byte) }}
 // may hold. r.body is valid until the request ends: nothing may keep a part of
 // it.
 func (r *request) readBody() error {
-	if len(r.http.Request.Header.ContentEncoding()) > 0 {
-		return &collection.Error{
-			Code: collection.InvalidArgument, Reason: reasonMediaType,
-			Message: "a compressed body is not accepted: send it without Content-Encoding",
-		}
+	if _, err := r.encoding(); err != nil {
+		return err
 	}
 	stream := r.http.RequestBodyStream()
 	if stream == nil {

@@ -174,12 +174,6 @@ func TestLargeHeaders(t *testing.T) {
 	}
 }
 
-func TestCompressedBodiesAreRefused(t *testing.T) {
-	e := newEdge(t, nil)
-	e.send("PUT", e.qdrant+"/collections/docs/points", e.keys["READ_WRITE"], "{}", "Content-Encoding", "gzip").is(415, "")
-	e.send("POST", e.main+"/api/v1/tenants", e.keys[operator], "{}", "Content-Encoding", "br").is(415, `"code":"UNSUPPORTED_MEDIA_TYPE"`)
-}
-
 // TestBodiesHeldAtOnce: all requests together hold a bounded amount.
 func TestBodiesHeldAtOnce(t *testing.T) {
 	e := newEdge(t, func(o *Options) {

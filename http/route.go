@@ -222,6 +222,9 @@ func (r *request) run(rt *route) error {
 			return err
 		}
 	}
+	if err := r.decompress(); err != nil {
+		return err
+	}
 	if err := r.checkPath(rt, &tc); err != nil {
 		return err
 	}
