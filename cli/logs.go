@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -58,6 +60,9 @@ func newLogs() *cobra.Command {
 		}
 		q.Own = own
 		if *follow {
+			ctx, cancel := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			defer cancel()
+			cmd.SetContext(ctx)
 			return s.followLogs(cmd, c, q)
 		}
 		return s.showLogs(cmd, c, q, *limit)
