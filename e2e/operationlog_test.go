@@ -67,11 +67,11 @@ func (f *traffic) ask(base string, id, kind int) bool {
 	c := call{key: f.key, method: "POST", header: map[string]string{"X-Request-Id": name}}
 	switch docs := base + "/qdrant/collections/docs/points"; kind {
 	case 0:
-		c.method, c.url, c.body = "PUT", docs+"?wait=true", map[string]any{"points": []any{point(id, nil)}}
+		c.method, c.url, c.body = "PUT", docs+"?wait=true", map[string]any{"points": []any{point(id, nil), point(id+1, nil)}}
 	case 1:
 		c.url, c.body = docs+"/search", map[string]any{"vector": []int{1, 2, 3, 4}, "limit": 2}
 	default:
-		c.url, c.body = docs+"/delete?wait=true", map[string]any{"points": []int{id - 1}}
+		c.url, c.body = docs+"/delete?wait=true", map[string]any{"points": []int{id - 2}}
 	}
 	a, err := c.do()
 	dial, ok := errors.AsType[*net.OpError](err)
@@ -263,10 +263,11 @@ func TestAccountsOnTheCommandLine(t *testing.T) {
 				Total  struct {
 					Searches int64 `json:"search_count"`
 					Inserted int64 `json:"vectors_inserted"`
+					Deleted  int64 `json:"vectors_deleted"`
 				} `json:"total"`
 			}
 			text := do(env, &of, append(append([]string{"usage"}, who...), "--json")...)
-			if of.Tenant != acme || of.Total.Searches != 2 || of.Total.Inserted != 3 {
+			if of.Tenant != acme || of.Total.Searches != 2 || of.Total.Inserted != 5 || of.Total.Deleted != 2 {
 				return errors.New(text)
 			}
 		}

@@ -83,10 +83,10 @@ const (
 )
 
 // remoteNode runs a waggle whose hub is h.
-func (h *hubProcess) remoteNode(data, serviceKey string) *server {
+func (h *hubProcess) remoteNode(data, serviceKey string, env ...string) *server {
 	h.t.Helper()
 	cmd := exec.Command(binary, slices.Concat([]string{"serve", "--data", data}, freePorts)...)
-	cmd.Env = environ(slices.Concat(small, []string{
+	cmd.Env = environ(slices.Concat(small, env, []string{
 		"WAGGLE_BOOTSTRAP_OPERATOR_KEY=" + nodeOperatorKey, "WAGGLE_BOOTSTRAP_TENANT_KEY=" + nodeTenantKey, "WAGGLE_HUB_MODE=remote",
 		"HIVEHUB_API_URL=http://" + h.address, "HIVEHUB_SERVICE_API_KEY=" + serviceKey, "WAGGLE_HUB_TIMEOUT_SECONDS=2",
 	}))
