@@ -227,7 +227,10 @@ func TestTextsAreBounded(t *testing.T) {
 	wantError(t, ask(words(SparseQueryMax+1)), InvalidArgument, ReasonValidation)
 	// What is compared with words is words, and a text is changed by the payload.
 	word := "a"
-	_, _, err := info.Config.Prepare("", Input{Text: &word})
+	if _, ref, err := info.Config.Prepare("", Input{Text: &word}); err != nil || ref.Kind != TextKind {
+		t.Fatalf("words for no vector in particular: %+v, %v", ref, err)
+	}
+	_, _, err := Config{Vectors: []VectorParams{{Size: 1, Distance: Dot}}}.Prepare("", Input{Text: &word})
 	wantError(t, err, InvalidArgument, ReasonNone)
 	_, _, err = info.Config.Prepare("text", Input{Dense: []float32{1}})
 	wantError(t, err, InvalidArgument, ReasonNone)

@@ -169,7 +169,7 @@ func TestSuspendedTenant(t *testing.T) {
 				prefix += "/qdrant"
 			}
 			got := e.send(rt.method, prefix+fill.Replace(rt.path), key, "{}")
-			open := holder == "ADMIN" && (rt.op == tenant.OpDownload || rt.op == tenant.OpOwnUsage)
+			open := holder == "ADMIN" && (rt.op == tenant.OpDownload || rt.op == tenant.OpOwnUsage || rt.op == tenant.OpUsage)
 			if !open && got.status != 403 || open && got.status == 403 || !open && rt.surface == surfaceNative && !strings.Contains(got.text, "TENANT_SUSPENDED") {
 				t.Errorf("%s with %s: %d %s", rt.name(), holder, got.status, got.text)
 			}

@@ -70,6 +70,7 @@ var rules = []struct {
 	{`^native \w+ /(api/v1/)?auth/(keys|audit|logs|settings|allowed-ips|embedding)(/|$)`, rowAdmin},
 	{`^native GET /hub/usage/\w+$`, rowExport},
 	{`^native GET /api/v1/cluster/usage$`, rowUsage},
+	{`^native GET /(api/v1/)?usage$`, rowExport},
 	{`^native GET /hub/backups/:\w+/download$`, rowExport},
 	{`^native POST /hub/backups/upload$`, rowUpload},
 	{`^native \w+ /hub/backups(/|$)`, rowBackup},

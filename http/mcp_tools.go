@@ -41,8 +41,8 @@ var mcpTools = []toolSpec{
 	{name: "delete_vector", operation: "delete_vector", arguments: byVector},
 	{name: "search", operation: "search_text", arguments: byCollection},
 	{name: "search_hybrid", operation: "hybrid_search", arguments: byCollection},
-	{name: "search_intelligent", operation: "intelligent_search"},
-	{name: "search_semantic", operation: "semantic_search"},
+	{name: "search_intelligent", operation: "search_intelligent"},
+	{name: "search_semantic", operation: "search_semantic"},
 	{name: "contextual_search", operation: "contextual_search"},
 	{name: "multi_collection_search", operation: "multi_collection_search"},
 	{name: "batch_search", operation: "batch_search"},
@@ -50,7 +50,7 @@ var mcpTools = []toolSpec{
 	{name: "batch_delete", operation: "batch_delete"},
 	{name: "embed_text", operation: "embed_text"},
 	{name: "get_database_stats", operation: "get_database_stats"},
-	{name: "get_usage", operation: "usage_statistics"},
+	{name: "get_usage", operation: "get_usage"},
 }
 
 // tool is an operation as agents see it.
@@ -66,7 +66,7 @@ func (s *Server) makeTools() []tool {
 	for _, spec := range mcpTools {
 		i := slices.IndexFunc(s.operations, func(n *native) bool { return n.id == spec.operation })
 		if i < 0 {
-			continue // XXX until all are there
+			panic("BUG: there is no operation " + spec.operation + " for the tool " + spec.name)
 		}
 		all = append(all, s.makeTool(spec, s.operations[i]))
 	}
