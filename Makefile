@@ -163,6 +163,10 @@ bench-text: ## texts through the API on one node: inserts, BM25 and hybrid searc
 bench-pauses: ## the collector's pauses in a node with POINTS (1,000,000) x 128 at full load, made in process
 	@go test -count=1 -tags figures ./grains -run TestFiguresPauses -timeout 60m -v -points $(or $(POINTS),1000000) | grep -v '^=== '
 
+.PHONY: bench-mcp
+bench-mcp: ## what a search costs as a tool of MCP, beside the native one
+	@go test -count=1 -tags figures ./e2e -run TestFiguresMCP -v | grep "^figure\|^---"
+
 .PHONY: bench-scan
 bench-scan: ## a scan of codes, and the nearest as floats, beside an exact one
 	@go run ./index/bench -run scan -queries 10000

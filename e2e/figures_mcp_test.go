@@ -20,7 +20,7 @@ func TestFiguresMCP(t *testing.T) {
 	must := func(a answer, status int) {
 		t.Helper()
 		if a.status != status {
-			t.Fatalf("%d %s", a.status, a.body)
+			t.Fatalf("%d %.300s", a.status, a.body)
 		}
 	}
 	must(u.callMain("POST", "/collections", map[string]any{"name": "notes"}), http.StatusCreated)
@@ -28,7 +28,7 @@ func TestFiguresMCP(t *testing.T) {
 	for i := range texts {
 		texts[i] = map[string]any{"id": fmt.Sprint(i), "text": fmt.Sprintf("note %d about bees of hive %d in year %d", i, i%37, 1900+i%101)}
 	}
-	must(u.callMain("POST", "/insert_texts", map[string]any{"collection": "notes", "texts": texts}), http.StatusOK)
+	must(u.callMain("POST", "/insert_texts", map[string]any{"collection": "notes", "texts": texts}), http.StatusCreated)
 	query := func(i int) string { return fmt.Sprintf("bees hive %d", i%37) }
 	var native, agents []time.Duration
 	for i := range 1000 {
