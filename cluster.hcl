@@ -130,6 +130,12 @@ operation_log {
   keep_for   = "2160h" # 90 days
 }
 
+# Among the series that the operator's key sees at /metrics are those of this many
+# tenants, of those that ask this node for most; the others are one series together.
+metrics {
+  tenants = 20
+}
+
 # How tenants share the processors. Searches, pages, counts, reads by filter and
 # the decoding of large bodies take turns: whoever has used the least time of
 # late goes first, and long scans give way.

@@ -32,6 +32,12 @@ type Config struct {
 	Embedding    EmbeddingConfig
 	Rerank       RerankConfig
 	OperationLog OperationLogConfig
+	Metrics      MetricsConfig
+}
+
+// MetricsConfig says what is among the series.
+type MetricsConfig struct {
+	Tenants int // shown one by one to the operator
 }
 
 // ListenConfig says where the node listens.
@@ -194,6 +200,7 @@ func DefaultConfig() Config {
 		Embedding:    EmbeddingConfig{Batch: embedding.BatchDefault, Timeout: embedding.TimeoutDefault, CacheBytes: embedding.CacheBytesDefault},
 		Rerank:       RerankConfig{Timeout: embedding.TimeoutDefault, Form: formDocuments},
 		OperationLog: OperationLogConfig{KeepBytes: 256 << 20, KeepFor: 90 * 24 * time.Hour},
+		Metrics:      MetricsConfig{Tenants: 20},
 	}
 }
 
@@ -251,6 +258,7 @@ func (c *Config) settings() []setting {
 		{"storage.delta_max_bytes", &c.Storage.DeltaBytesMax},
 		{"operation_log.keep_bytes", &c.OperationLog.KeepBytes},
 		{"operation_log.keep_for", &c.OperationLog.KeepFor},
+		{"metrics.tenants", &c.Metrics.Tenants},
 		{"search.slots", &c.Search.Slots},
 		{"search.slots_per_tenant", &c.Search.SlotsPerTenant},
 		{"search.queue", &c.Search.Waiting},

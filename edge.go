@@ -59,7 +59,7 @@ func startEdge(lc fx.Lifecycle, c Config, l *listeners, b behindEdge, log *slog.
 			state.Parts["hub"] = part
 			return state
 		},
-		Registry:   b.metrics(c, l),
+		Registry: b.metrics(c, l), MeteredTenants: c.Metrics.Tenants,
 		Count:      func(id tenant.ID) { b.Tally.Add(id, 0, tally.Counts{Requests: 1}) },
 		Embedding:  c.embedding(hub),
 		RecordAuth: authRecorder(n, hub), OperationLog: b.Logs,

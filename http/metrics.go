@@ -15,7 +15,7 @@ import (
 
 // meter counts what the edge does. Its labels come from the route table and
 // the error tables only, so no request can make a new series, and none names a
-// tenant.
+// tenant: tenantMeter counts by those.
 type meter struct {
 	open     *prometheus.Registry // process and HTTP, for everybody
 	all      prometheus.Gatherers // and the rest of the node, for the operator
@@ -150,13 +150,8 @@ func (l load) Collect(to chan<- prometheus.Metric) {
 	to <- prometheus.MustNewConstMetric(loadWaiters, prometheus.GaugeValue, float64(l.s.waiters.Load()))
 }
 
-// metrics answers with the series of the process and of HTTP, and to the
-// operator's key with those of the whole node.
+// metrics answers with the series that the key may see.
 func (s *Server) metrics(r *request) error {
-	gatherer := prometheus.Gatherer(s.meter.open)
-	if tc, err := r.authenticate(); err == nil && tc.IsOperator {
-		gatherer = s.meter.all
-	}
-	fasthttpadaptor.NewFastHTTPHandler(promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{}))(r.http)
+	fasthttpadaptor.NewFastHTTPHandler(promhttp.HandlerFor(s.seriesFor(r), promhttp.HandlerOpts{}))(r.http)
 	return nil
 }

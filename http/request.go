@@ -148,6 +148,9 @@ func (r *request) end() {
 	if r.caller.tenant != "" && !r.uncounted {
 		r.s.count(tenant.ID(r.caller.tenant))
 	}
+	if r.caller.tenant != "" {
+		r.s.tenants.of(r.caller.tenant).count(r)
+	}
 	r.s.meter.request(r.surface, r.route, r.http.Response.StatusCode(), r.elapsed())
 	r.logOperation()
 	if r.entered {

@@ -1,6 +1,7 @@
 package httpedge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,6 +46,9 @@ type Options struct {
 	// Registry holds the series of the rest of the node. Only the operator sees
 	// them. The process and Go collectors are the edge's own: do not add them.
 	Registry prometheus.Gatherer
+	// MeteredTenants is how many tenants the operator is shown one by one among the
+	// series, the busiest; default 20.
+	MeteredTenants int
 }
 
 // Health is the state of the node as the probes show it.
@@ -71,6 +75,8 @@ type Server struct {
 	door    door
 	log     *slog.Logger
 	meter   *meter
+	tenants tenantMeter
+	metered int // tenants that the operator is shown
 	count   func(tenant.ID)
 	started time.Time
 
@@ -123,7 +129,7 @@ func New(o Options) *Server {
 		version: o.Version, commit: o.Commit, operationLog: o.OperationLog,
 		limits: o.Limits, door: newDoor(&o), log: o.Logger,
 		embed: o.Embedding,
-		count: o.Count, started: time.Now(),
+		count: o.Count, started: time.Now(), metered: cmp.Or(o.MeteredTenants, meteredDefault),
 	}
 	s.meter = newMeter(o.Version, load{s}, o.Registry)
 	s.base, s.cancel = context.WithCancel(context.Background())
