@@ -32,9 +32,10 @@ func (s *session) verifyAudit() *cobra.Command {
 	id := cmd.Flags().String("tenant", "", "only the chain of this tenant id")
 	file := cmd.Flags().String("file", "", "the rows in this file, as `audit list --json` wrote them, instead of the server's")
 	noted := cmd.Flags().StringSlice("head", nil, "ends of chains that were noted before: they must still be there")
-	key := bindTenantKey(cmd)
+	key := &accessKey{}
+	key.bind(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		entries, err := s.auditRows(cmd, *file, *id, *key)
+		entries, err := s.auditRows(cmd, *file, *id, key)
 		if err != nil {
 			return err
 		}
@@ -69,7 +70,7 @@ func (s *session) verifyAudit() *cobra.Command {
 }
 
 // auditRows are the rows to check: of a file, or all that the server has.
-func (s *session) auditRows(cmd *cobra.Command, file, id, key string) ([]client.AuditEntry, error) {
+func (s *session) auditRows(cmd *cobra.Command, file, id string, key *accessKey) ([]client.AuditEntry, error) {
 	if file == "" {
 		c, own, err := s.tenantClient(key, id != "")
 		if err != nil {

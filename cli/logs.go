@@ -37,7 +37,8 @@ func newLogs() *cobra.Command {
 		Args: cobra.NoArgs,
 	}
 	s.bind(cmd)
-	key := bindTenantKey(cmd)
+	key := &accessKey{}
+	key.bind(cmd.Flags())
 	cmd.Flags().StringVar(&q.TenantID, "tenant", "", "the tenant's id, for the operator")
 	cmd.Flags().StringVar(&q.Type, "type", "", "only this type, such as search, insert or clusteroperation")
 	limit := cmd.Flags().Int("limit", 1000, "the oldest so many")
@@ -54,7 +55,7 @@ func newLogs() *cobra.Command {
 		if *limit < 1 {
 			return errors.New("--limit: must be 1 or more")
 		}
-		c, own, err := s.tenantClient(*key, q.TenantID != "")
+		c, own, err := s.tenantClient(key, q.TenantID != "")
 		if err != nil {
 			return err
 		}
@@ -86,25 +87,6 @@ func bounds(since, until string, from, to *int64) error {
 		*bound.to = at.UnixMilli()
 	}
 	return nil
-}
-
-// bindTenantKey gives cmd the flag for a tenant's own key.
-func bindTenantKey(cmd *cobra.Command) *string {
-	return cmd.Flags().String("key", "", "an ADMIN key, for its own tenant (default $WAGGLE_KEY)")
-}
-
-// tenantClient opens the session with a tenant's own key, if there is one and the
-// operator is not asked for; own says so.
-func (s *session) tenantClient(key string, operator bool) (c *client.Client, own bool, err error) {
-	if key != "" && operator {
-		return nil, false, errors.New("--key is for the key's own tenant: leave out --tenant, or --key")
-	}
-	if key = firstOf(key, os.Getenv("WAGGLE_KEY")); key == "" || operator {
-		c, err = s.client()
-		return c, false, err
-	}
-	c, err = client.New(client.Options{URL: firstOf(s.url, os.Getenv("WAGGLE_URL"), defaultURL), Key: key})
-	return c, true, err
 }
 
 func (s *session) showLogs(cmd *cobra.Command, c *client.Client, q client.OperationQuery, limit int) error {

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -29,7 +28,8 @@ const (
 )
 
 func newMCP() *cobra.Command {
-	var url, key, file string
+	var url string
+	key := &accessKey{}
 	cmd := &cobra.Command{
 		Use:   "mcp",
 		Short: "Let an agent on this machine use a Waggle: MCP on standard input and output",
@@ -39,7 +39,7 @@ run it. Take a key that may no more than the agent needs; the environment or a
 file keeps it out of the list of processes.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			given, err := givenKey(key, file)
+			given, err := key.mustBeGiven()
 			if err != nil {
 				return err
 			}
@@ -50,26 +50,9 @@ file keeps it out of the list of processes.`,
 			return b.run(cmd.Context(), cmd.InOrStdin())
 		},
 	}
-	f := cmd.Flags()
-	f.StringVar(&url, "url", "", "Waggle's address (default $WAGGLE_URL, or "+defaultURL+")")
-	f.StringVar(&key, "key", "", "access key of the tenant (default $WAGGLE_KEY)")
-	f.StringVar(&file, "key-file", "", "file with the access key (default $WAGGLE_KEY_FILE)")
+	cmd.Flags().StringVar(&url, "url", "", "Waggle's address (default $WAGGLE_URL, or "+defaultURL+")")
+	key.bind(cmd.Flags())
 	return cmd
-}
-
-// givenKey returns a tenant's key: a flag's, the environment's, or a file's.
-func givenKey(key, file string) (string, error) {
-	if key == "" && file == "" {
-		key = os.Getenv("WAGGLE_KEY")
-	}
-	if key != "" {
-		return key, nil
-	}
-	path := firstOf(file, os.Getenv("WAGGLE_KEY_FILE"))
-	if path == "" {
-		return "", errors.New("no access key: set WAGGLE_KEY or give --key-file")
-	}
-	return keyIn(path, "access key", "tenant")
 }
 
 // bridge is one agent's conversation.

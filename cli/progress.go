@@ -16,7 +16,7 @@ import (
 type bar struct {
 	out   io.Writer
 	what  string
-	total int
+	total int // 0: nobody knows
 	tty   bool
 	began time.Time
 
@@ -63,7 +63,7 @@ func (b *bar) stop() {
 
 func (b *bar) draw() {
 	const width = 30
-	full := width * b.mu.done / max(b.total, 1)
+	full := min(width*b.mu.done/max(b.total, 1), width)
 	took := time.Since(b.began)
 	left := time.Duration(0)
 	if b.mu.done > 0 {
@@ -71,6 +71,9 @@ func (b *bar) draw() {
 	}
 	line := fmt.Sprintf("%-28s [%s%s] %3d %%  %s left", b.what,
 		strings.Repeat("#", full), strings.Repeat(".", width-full), 100*b.mu.done/max(b.total, 1), left.Round(time.Second))
+	if b.total == 0 {
+		line = fmt.Sprintf("%-28s %d, %s", b.what, b.mu.done, took.Round(time.Second))
+	}
 	if b.tty {
 		fmt.Fprintf(b.out, "\r%-78s", line)
 	} else {

@@ -1,5 +1,6 @@
 // Package cli is the client half of the waggle command: what an operator types
-// to manage tenants and keys. It calls a running Waggle through package
+// to manage tenants and keys, and what a tenant types to store and find things.
+// It calls a running Waggle through package
 // client and prints tables, or with --json one JSON object on one line for
 // scripts. An error is one line on standard error.
 package cli
@@ -33,7 +34,7 @@ func NewRoot(serve *cobra.Command, cluster ...*cobra.Command) *cobra.Command {
 		// Cobra's are several lines; an error is one.
 		DisableSuggestions: true,
 	}
-	root.AddCommand(serve, newTenants(), newPlans(), newKeys(), newQuota(), newUsage(), newAudit(), newLogs(), newCluster(cluster...), newMCP(), newDemo(), newDemoCluster(), newVersion())
+	root.AddCommand(serve, newTenants(), newPlans(), newKeys(), newQuota(), newCollections(), newImport(), newExport(), newSearch(), newUsage(), newAudit(), newLogs(), newCluster(cluster...), newMCP(), newDemo(), newDemoCluster(), newVersion())
 	return root
 }
 

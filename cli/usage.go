@@ -4,9 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,14 +18,15 @@ func newUsage() *cobra.Command {
 		Use:   "usage [TENANT_ID]",
 		Short: "Show what a tenant has used",
 		Long: "Show what a tenant has used: with TENANT_ID and the operator key of any tenant,\n" +
-			"without it of the tenant whose key is in $WAGGLE_KEY or in --key-file. What is\n" +
+			"without it of the tenant whose key is in $WAGGLE_KEY or --key-file. What is\n" +
 			"used is reported every few minutes; what is stored is as of now.",
 		Example: "  waggle usage t_2xv7qk4m3ahd --since 30d\n" +
 			"  WAGGLE_KEY=hh_live_... waggle usage --collections --json",
 		Args: cobra.MaximumNArgs(1),
 	}
 	s.bind(cmd)
-	keyFile := cmd.Flags().String("key-file", "", "file with a tenant's key (default $WAGGLE_KEY is the key)")
+	key := &accessKey{}
+	key.bind(cmd.Flags())
 	collections := cmd.Flags().Bool("collections", false, "of each collection, since it was made (with the tenant's own key)")
 	since := cmd.Flags().String("since", "", "from this day on: a date, or a span back from now such as 30d (default: this month)")
 	until := cmd.Flags().String("until", "", "up to this day")
@@ -47,13 +46,18 @@ func newUsage() *cobra.Command {
 			*bound.to = at.UnixMilli()
 		}
 		if len(args) == 1 {
-			if q.TenantID = args[0]; *collections {
-				return errors.New("--collections: a tenant's collections are shown to its own keys only")
-			}
-		} else if err := s.useTenantKey(*keyFile); err != nil {
-			return err
+			q.TenantID = args[0]
 		}
-		c, err := s.client()
+		switch {
+		case q.TenantID != "" && *collections:
+			return errors.New("--collections: a tenant's collections are shown to its own keys only")
+		case q.TenantID == "" && (s.key != "" || s.file != ""):
+			return errors.New("the operator key is of no tenant: name one, as in waggle usage TENANT_ID")
+		}
+		c, own, err := s.tenantClient(key, q.TenantID != "")
+		if err == nil && !own && q.TenantID == "" {
+			err = errNoKey
+		}
 		if err != nil {
 			return err
 		}
@@ -67,27 +71,6 @@ func newUsage() *cobra.Command {
 		return s.print(cmd, u, func(w io.Writer) error { return usageTable(w, &u) })
 	}
 	return cmd
-}
-
-// useTenantKey makes the session one of a tenant's own.
-func (s *session) useTenantKey(file string) error {
-	if s.key != "" || s.file != "" {
-		return errors.New("the operator key is of no tenant: name one, as in waggle usage TENANT_ID")
-	}
-	if file == "" {
-		if s.key = os.Getenv("WAGGLE_KEY"); s.key == "" {
-			return errors.New("no key: set WAGGLE_KEY to a key of the tenant, or name the tenant and give the operator key")
-		}
-		return nil
-	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return fmt.Errorf("key: %w", err)
-	}
-	if s.key = strings.TrimSpace(string(text)); s.key == "" || len(s.key) > keyFileMax || strings.ContainsAny(s.key, " \n") {
-		return fmt.Errorf("key: %s holds something else than a key alone", file)
-	}
-	return nil
 }
 
 func (s *session) showCollectionUsage(cmd *cobra.Command, c *client.Client) error {
