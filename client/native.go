@@ -166,3 +166,26 @@ func nativePath(words ...string) string {
 	}
 	return path
 }
+
+// Share is what there is of something, and how much there may be.
+type Share struct {
+	Used  uint64 `json:"used"`
+	Limit *int64 `json:"limit"` // nil: there is none
+}
+
+// UsageNow is what a tenant has, with all that was acknowledged.
+type UsageNow struct {
+	TenantID    string `json:"tenant_id"`
+	Plan        string `json:"plan"`
+	Collections Share  `json:"collections"`
+	Vectors     Share  `json:"vectors"`
+	Storage     Share  `json:"storage_bytes"`
+}
+
+// UsageNow returns what the key's tenant has now, and how much it may.
+// TenantUsage and CollectionUsages are of what was used over time.
+func (c *Client) UsageNow(ctx context.Context) (UsageNow, error) {
+	var u UsageNow
+	err := c.call(ctx, "GET", nativePath("usage"), nil, &u)
+	return u, err
+}

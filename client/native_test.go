@@ -64,6 +64,11 @@ var calls = map[string]struct {
 	},
 	"delete_collection":  {func(ctx context.Context, c *Client) (any, error) { return nil, c.Collection("a b").Drop(ctx) }, "", `{}`, nil},
 	"get_database_stats": {func(ctx context.Context, c *Client) (any, error) { return c.Stats(ctx) }, "", `{"vectors":7}`, Stats{Vectors: 7}},
+	"get_usage": {
+		func(ctx context.Context, c *Client) (any, error) { return c.UsageNow(ctx) },
+		"", `{"plan":"pro","vectors":{"used":1,"limit":5},"storage_bytes":{"used":7}}`,
+		UsageNow{Plan: "pro", Vectors: Share{1, new(int64(5))}, Storage: Share{Used: 7}},
+	},
 	"insert_vectors": {
 		func(ctx context.Context, c *Client) (any, error) {
 			return c.Collection("a b").InsertVectors(ctx, []Vector{
