@@ -102,6 +102,7 @@ func (l *Log) openPosition() error {
 		return errors.Join(err, l.positions.close())
 	}
 	l.mu.position = p
+	l.mu.next = max(l.mu.next, p.Segment+1) // also when all the files have gone: what comes is behind p
 	l.dropped.Store(dropped)
 	for _, s := range l.mu.segments {
 		if s.number < p.Segment {
