@@ -190,7 +190,9 @@ func (rt *route) reads() bool { return rt.op == tenant.OpRead || rt.method == fi
 func (rt *route) administers() bool { return rt.surface == surfaceOperator || rt.ofHub }
 
 // keyed reports whether a route knows idempotency keys: the changes of points.
-func (rt *route) keyed() bool { return rt.op == tenant.OpWrite || rt.op == tenant.OpDeletePoints }
+func (rt *route) keyed() bool {
+	return rt.op == tenant.OpWrite || rt.op == tenant.OpDeletePoints || rt.op == tenant.OpUpload && rt.surface == surfaceNative
+}
 
 // sayOf puts the error of another node into the words of this request: what a
 // call between nodes calls unknown is nothing to a read.

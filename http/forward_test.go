@@ -326,6 +326,9 @@ func TestEveryRouteHasAPlace(t *testing.T) {
 		"native GET /auth/me": true, "native GET /auth/logs": true, "operator GET /api/v1/cluster/logs": true,
 		"operator POST /api/v1/vectorizer/logs": true,
 		"operator GET /api/v1/tenants/:id/logs": true,
+		// Made of parts that run where the data is.
+		"native POST /collections/:name/import": true, "native POST /api/v1/collections/:name/import": true,
+		"native GET /collections/:name/export": true, "native GET /api/v1/collections/:name/export": true,
 	}
 	for _, rt := range s.routes() {
 		if rt.anywhere != anywhere[rt.name()] {

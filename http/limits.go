@@ -13,6 +13,7 @@ type Limits struct {
 	Connections      int           // open at once, per listener
 	HeaderBytes      int           // request line and headers
 	BodyBytesAllMax  int64         // request bodies held at once, all requests together
+	ImportBytes      int64         // of the body of an import, as it is sent and as it is decompressed
 	BodyRateMin      int           // bytes per second below which an upload is cut
 	HeaderTimeout    time.Duration // from the first byte of a request to the end of its headers
 	BodyGrace        time.Duration // added to what BodyRateMin allows a body
@@ -38,6 +39,7 @@ func DefaultLimits() Limits {
 		Connections:      10_000,
 		HeaderBytes:      16 << 10,
 		BodyBytesAllMax:  1 << 30,
+		ImportBytes:      8 << 30,
 		BodyRateMin:      64 << 10,
 		HeaderTimeout:    10 * time.Second,
 		BodyGrace:        10 * time.Second,

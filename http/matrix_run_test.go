@@ -81,7 +81,8 @@ func (w *world) checkAdmitted(p *place, c *suspect) {
 	if s := got.status; s == 401 || s == 403 || s == 405 || s == 429 || s >= 500 && s != 501 {
 		w.t.Errorf("%s, %s: %d %s, want to be admitted", p, c.name, got.status, got.text)
 	}
-	if leaked := w.holds(got); c.foreign && c.has != "operator" && c.has != "service" && leaked != nil {
+	own := c.suspended && rowOf(p.route) == rowExport // what he exports has the same words in it
+	if leaked := w.holds(got); c.foreign && !own && c.has != "operator" && c.has != "service" && leaked != nil {
 		w.t.Errorf("%s, %s: told %q: %s", p, c.name, leaked, got.text)
 	}
 }

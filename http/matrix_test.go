@@ -349,6 +349,7 @@ var nativeBodies = map[string]string{
 	"PUT /collections/:name/vectors/:id":                   `{"payload":{"stolen":true}}`,
 	"POST /collections/:name/vectors/move":                 `{"ids":["1"],"destination":"` + canaryName + `2"}`,
 	"POST /collections/:name/vectors/copy":                 `{"ids":["1"],"destination":"` + canaryName + `2"}`,
+	"POST /collections/:name/import":                       `{"id":"1","vector":[0,0],"payload":{"stolen":true}}`,
 	"POST /collections/:name/vectors/delete_by_filter":     `{"filter":{"must":[{"has_id":[1]}]}}`,
 	"POST /collections/:name/vectors/bulk_update_metadata": `{"filter":{"must":[{"has_id":[1]}]},"patch":{"stolen":true}}`,
 }

@@ -51,6 +51,7 @@ type operation[Q, A any] struct {
 	anywhere bool // answered by the node that is asked, whoever is in charge
 	ofHub    bool // answered by the node that leads the hub, not the tenant's
 	later    bool // it is not built: no tool, and do has no answer
+	streams  bool // do reads the body as it arrives, of any length: with media, and anywhere
 
 	do func(r *request, tc tenant.Context, q *Q) (A, error)
 }
@@ -64,6 +65,7 @@ type native struct {
 	status                 int
 	media, answers         string
 	anywhere, ofHub, later bool
+	streams                bool
 
 	request *shape // of a struct
 	answer  *shape
@@ -75,7 +77,7 @@ type native struct {
 func (o operation[Q, A]) native() *native {
 	n := &native{
 		id: o.id, method: o.method, path: o.path, op: o.op, logs: o.logs, summary: o.summary, about: o.about,
-		status: o.status, media: o.media, answers: o.answers, anywhere: o.anywhere, ofHub: o.ofHub, later: o.later,
+		status: o.status, media: o.media, answers: o.answers, anywhere: o.anywhere, ofHub: o.ofHub, later: o.later, streams: o.streams,
 		request: shapeOf(reflect.TypeFor[Q]()), answer: shapeOf(reflect.TypeFor[A]()),
 		fresh: func() reflect.Value { return reflect.ValueOf(new(Q)).Elem() },
 		run: func(r *request, tc tenant.Context, q reflect.Value) (reflect.Value, error) {
@@ -95,7 +97,7 @@ func (o operation[Q, A]) native() *native {
 
 // natives is the whole table.
 func (s *Server) natives() []*native {
-	return slices.Concat(s.nativeCollections(), s.nativeVectors(), s.nativeMoves(), s.nativeSearch(), s.nativeTexts(), s.nativeEmbed(), s.nativeDiscover(), s.nativeUsage(), nativeLater())
+	return slices.Concat(s.nativeCollections(), s.nativeVectors(), s.nativeMoves(), s.nativeSearch(), s.nativeTexts(), s.nativeEmbed(), s.nativeDiscover(), s.nativeUsage(), s.nativeTransfer(), nativeLater())
 }
 
 // operationRoutes are the routes of the table: each with and without the prefix.
@@ -105,7 +107,7 @@ func (s *Server) operationRoutes() []route {
 		for _, prefix := range []string{apiPrefix, ""} {
 			all = append(all, route{
 				method: n.method, path: prefix + n.path, surface: surfaceNative, op: n.op, handle: n.serve,
-				anywhere: n.anywhere, ofHub: n.ofHub, media: cmp.Or(n.media, jsonMedia), logs: n.logs,
+				anywhere: n.anywhere, ofHub: n.ofHub, media: cmp.Or(n.media, jsonMedia), logs: n.logs, streams: n.streams,
 			})
 		}
 	}

@@ -40,6 +40,15 @@ func (r *request) limitTime(op tenant.Operation) error {
 	return nil
 }
 
+// limitStream lets a request last as long as its body takes, unless the client
+// said how long: its rate is bounded, and so is the time of each of its parts.
+func (r *request) limitStream() {
+	if r.forwarded == nil && r.header("X-Timeout-Ms") == "" {
+		r.cancel()
+		r.ctx, r.cancel = context.WithCancel(r.s.base)
+	}
+}
+
 func (r *request) timeoutParameter() (seconds uint64, err error) {
 	given, ok := r.query("timeout")
 	if !ok {

@@ -113,6 +113,7 @@ var growth = []struct{ route, body string }{
 	{"PUT /collections/:name/points", `{"points":[{"id":2,"vector":[1,1]}]}`},
 	{"PUT /collections/:name/points", `{"batch":{"ids":[2,3],"vectors":[[1,1],[2,2]]}}`},
 	{"PUT /collections/:name/points", `{"points":[{"id":1,"vector":[1,2],"payload":{"a":"` + canaryPayload + ` and more"}}]}`},
+	{"POST /collections/:name/import", `{"id":2,"vector":[1,1]}`},
 	{"POST /collections/:name/points/payload", `{"points":[1],"payload":{"more":"of it"}}`},
 	{"PUT /collections/:name/points/payload", `{"points":[1],"payload":{"a":"` + canaryPayload + ` and more"}}`},
 	{"POST /collections/:name/points/batch", `{"operations":[{"upsert":{"points":[{"id":2,"vector":[1,1]}]}}]}`},

@@ -1,6 +1,7 @@
 package httpedge
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/hex"
@@ -106,7 +107,7 @@ func (s *Server) guard(next fasthttp.RequestHandler, fallback surface) fasthttp.
 			r.fail(errMethod)
 			return
 		}
-		if ctx.Request.Header.ContentLength() > s.limits.Request.BodyBytes {
+		if ctx.Request.Header.ContentLength() > s.limits.Request.BodyBytes && !bytes.HasSuffix(ctx.Path(), []byte("/import")) {
 			r.fail(errTooLarge(s.limits.Request.BodyBytes))
 			return
 		}

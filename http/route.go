@@ -71,7 +71,8 @@ type route struct {
 	label string               // the name of the operation there; register sets it
 	named bool                 // the path names a collection; likewise
 
-	media string // type of the body; "": it is not looked at
+	media   string // type of the body; "": it is not looked at
+	streams bool   // the handler reads the body, unless all of it is signed
 }
 
 // publicRoutes are the routes that answer without a key, all of them.
@@ -212,7 +213,11 @@ func (r *request) run(rt *route) error {
 	if err := r.checkMedia(rt.media); err != nil {
 		return err
 	}
-	if rt.method != fiber.MethodGet {
+	switch {
+	case rt.method == fiber.MethodGet:
+	case rt.streams && r.caller.signed == nil:
+		r.limitStream()
+	default:
 		if err := r.readBody(); err != nil {
 			return err
 		}
