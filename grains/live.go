@@ -174,7 +174,8 @@ func (l *liveIndex) insert(version uint64, rec collection.Record) error {
 	l.newest = max(l.newest, version>>16)
 	now := row{id: rec.ID(), payload: append([]byte(nil), rec.PayloadBytes()...)}
 	l.bytes.Add(int64(len(now.payload)))
-	if !l.plain {
+	alone := l.alone(&rec)
+	if !alone {
 		now.spread = l.spreadOf(&rec)
 		l.bytes.Add(now.spread.bytes())
 	}
@@ -194,7 +195,7 @@ func (l *liveIndex) insert(version uint64, rec collection.Record) error {
 			l.places[version] = place{uint32(n), slot}
 			first = false
 		}
-		if l.plain {
+		if alone {
 			t.setRow(slot, &now)
 			return nil
 		}
@@ -206,6 +207,14 @@ func (l *liveIndex) insert(version uint64, rec collection.Record) error {
 		}
 	}
 	return nil
+}
+
+// alone says whether a point is in one table and needs no spread: all of a plain
+// collection are, and what has nothing but the first dense vector, as most
+// points of most collections, of each of which a spread takes about a hundred
+// bytes.
+func (l *liveIndex) alone(rec *collection.Record) bool {
+	return l.plain || l.tables[0].kind == denseTable && l.info.Config.Has(*rec) == 1
 }
 
 // spreadOf is what a point is in all tables, in none of them yet.

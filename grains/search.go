@@ -58,6 +58,9 @@ func (x *execution) vectors(s scored, want collection.VectorSelector) (vector []
 		}
 	}
 	spread := x.live.tables[s.table].row(s.slot).spread
+	if spread == nil {
+		return vector, named, nil
+	}
 	for i := range c.Sparse {
 		name := c.Sparse[i].Name
 		if want.Wants(name) && spread.slots[len(c.Vectors)+i] != noSlot {

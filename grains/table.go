@@ -63,7 +63,7 @@ type rowChunk [rowsPerChunk]row
 type row struct {
 	id      collection.PointID
 	payload []byte  // msgpack
-	spread  *spread // nil in a plain collection
+	spread  *spread // nil of a point that is in this table alone
 }
 
 // spread is what a point is in all tables of its collection. It never changes.
