@@ -26,7 +26,8 @@ func fake(t *testing.T, status int, answer string) (*Client, *call) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		last = call{r.Method, r.URL.RequestURI(), string(body), r.Header.Get("Authorization")}
-		if (len(body) > 0) != (r.Header.Get("Content-Type") == "application/json") {
+		media := map[bool]string{true: "application/x-ndjson", false: "application/json"}[strings.HasSuffix(r.URL.Path, "/import")]
+		if (len(body) > 0) != (r.Header.Get("Content-Type") == media) {
 			t.Errorf("%s %s: content type %q with %d bytes", r.Method, r.URL, r.Header.Get("Content-Type"), len(body))
 		}
 		w.Header().Set("X-Request-Id", "req-1")

@@ -64,6 +64,25 @@ var calls = map[string]struct {
 	},
 	"delete_collection":  {func(ctx context.Context, c *Client) (any, error) { return nil, c.Collection("a b").Drop(ctx) }, "", `{}`, nil},
 	"get_database_stats": {func(ctx context.Context, c *Client) (any, error) { return c.Stats(ctx) }, "", `{"vectors":7}`, Stats{Vectors: 7}},
+	"import_vectors": {
+		func(ctx context.Context, c *Client) (any, error) {
+			return c.Collection("a b").Import(ctx, strings.NewReader("{}\n{}\n"), false)
+		},
+		"{}\n{}\n", `{"lines":2,"imported":2,"points":3,"failed":1,"errors":[{"line":1,"error":"e"}]}`,
+		Imported{2, 2, 3, 1, []LineFault{{1, "e"}}},
+	},
+	"export_vectors": {
+		func(ctx context.Context, c *Client) (any, error) {
+			ids := ""
+			for v, err := range c.Collection("a b").Export(ctx) {
+				if ids += v.ID + ";"; err != nil {
+					ids += err.Error()
+				}
+			}
+			return ids, nil
+		},
+		"", `{"id":"x","vector":[1]}` + "\n" + `{"id":"y"}` + "\n" + `{"id":"z`, "x;y;;the export broke off: unexpected EOF",
+	},
 	"get_usage": {
 		func(ctx context.Context, c *Client) (any, error) { return c.UsageNow(ctx) },
 		"", `{"plan":"pro","vectors":{"used":1,"limit":5},"storage_bytes":{"used":7}}`,
