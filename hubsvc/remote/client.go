@@ -170,8 +170,14 @@ func (c *client) refused(q question, status int, body []byte) error {
 		text := fmt.Sprintf("the hub refuses this node's service key (status %d)", status)
 		c.found(text)
 		return away(errors.New(text))
-	case http.StatusBadRequest, http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed, http.StatusUnprocessableEntity:
-	default: // also redirects and 429
+	case http.StatusBadRequest, http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed,
+		http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
+	case http.StatusTooManyRequests: // a limit of what is asked for is an answer, a rate is none
+		if code, _, err := decodeRefusal(status, body); err != nil || code != hubsvc.CodeQuotaExceeded {
+			c.found("")
+			return away(cause)
+		}
+	default: // also redirects
 		c.found("")
 		return away(cause)
 	}

@@ -109,3 +109,30 @@ func TestReports(t *testing.T) {
 		}
 	}
 }
+
+// A hub that has no room for what is asked has answered; one that cannot be
+// asked so often has not.
+func TestNoRoomIsAnAnswer(t *testing.T) {
+	h := newHub(t)
+	n := h.client(nil)
+	report := []tenant.UsageReport{{ReportID: "r", Source: "p:1", Sequence: 1, Entries: []tenant.UsageEntry{{Tenant: h.acme}}}}
+	for _, c := range []struct {
+		status int
+		body   string
+		want   hubsvc.Code
+	}{
+		{429, `{"error":"too many sources","code":"QUOTA_EXCEEDED"}`, hubsvc.CodeQuotaExceeded},
+		{429, `{"error":"slower","code":"RATE_LIMIT_EXCEEDED"}`, hubsvc.CodeUnavailable},
+		{429, `slower`, hubsvc.CodeUnavailable},
+		{413, `{"error":"too large","code":"INVALID_REQUEST"}`, hubsvc.CodeInvalidRequest},
+	} {
+		h.breaks(func(w http.ResponseWriter, _ *http.Request) bool {
+			w.WriteHeader(c.status)
+			_, _ = io.WriteString(w, c.body)
+			return true
+		})
+		if err := n.ReportUsage(t.Context(), report); code(err) != c.want {
+			t.Errorf("%d %s: %v", c.status, c.body, err)
+		}
+	}
+}
