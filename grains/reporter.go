@@ -18,8 +18,8 @@ import (
 	"github.com/hivehub/waggle/tenant"
 )
 
-// UsageSink is the hub's ledger: a report that it took before is passed over,
-// and one that leaves out others of its source is refused. It takes up to
+// UsageSink is the hub's ledger: a report that it took before is passed over.
+// It takes up to
 // hubsvc.UsageReportsMax reports with hubsvc.UsageEntriesMax entries in all.
 type UsageSink interface {
 	ReportUsage(ctx context.Context, reports []tenant.UsageReport) error

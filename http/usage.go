@@ -66,7 +66,7 @@ func (s *Server) takeUsage(r *request, tc tenant.Context) error {
 		return err
 	}
 	return r.sendJSON(200, map[string]any{
-		"success": true, "counted": taken.Counted, "repeated": taken.Repeated, "ignored_entries": taken.Ignored,
+		"success": true, "counted": taken.Counted, "repeated": taken.Repeated, "gaps": taken.Gaps, "ignored_entries": taken.Ignored,
 	})
 }
 

@@ -22,8 +22,8 @@ const (
 
 // TakeUsage counts reports, each once: a report is known by its reporter,
 // source and sequence number. One that was counted before is passed over when
-// it is the same, and refused when it is not; so is one that leaves others out.
-// The answer is a UsageTaken.
+// it is the same, and refused when it is not. One that leaves others out is
+// counted, and the gap is noted. The answer is a UsageTaken.
 type TakeUsage struct {
 	Reporter string               `msgpack:"rp"`
 	Reports  []tenant.UsageReport `msgpack:"r"`
@@ -33,6 +33,7 @@ type TakeUsage struct {
 type UsageTaken struct {
 	Counted  int // reports
 	Repeated int // reports that had been counted before
+	Gaps     int // how often reports were missing before one of these
 	Ignored  int // entries of tenants that are not known
 }
 

@@ -20,8 +20,7 @@ func (e *Embedded) ReportUsage(ctx context.Context, reports []tenant.UsageReport
 }
 
 // TakeUsage counts reports of anybody: see the command. FAILED_PRECONDITION
-// says that a report leaves others out, or is not the one that was counted
-// under its number.
+// says that a report is not the one that was counted under its number.
 func (e *Embedded) TakeUsage(ctx context.Context, reporter string, reports []tenant.UsageReport) (UsageTaken, error) {
 	taken, err := propose[UsageTaken](ctx, e, &TakeUsage{Reporter: reporter, Reports: reports})
 	return taken, wrap(err, "take usage")

@@ -2,7 +2,6 @@ package hubsvc
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"strings"
 
 	"github.com/hivehub/waggle/tenant"
@@ -22,9 +21,12 @@ func (a *apply) takeUsage(op *TakeUsage) (any, error) {
 	var taken UsageTaken
 	for i := range op.Reports {
 		r := &op.Reports[i]
-		fresh, err := a.claimReport(op.Reporter, r)
+		fresh, missing, err := a.claimReport(op.Reporter, r)
 		if err != nil {
 			return nil, err
+		}
+		if missing > 0 {
+			taken.Gaps++
 		}
 		if !fresh {
 			taken.Repeated++
@@ -42,41 +44,6 @@ func (a *apply) takeUsage(op *TakeUsage) (any, error) {
 		}
 	}
 	return taken, nil
-}
-
-// claimReport reports whether r is the next one of its source, and remembers
-// it. One that was counted before must be the same; those that are too old to
-// be remembered are taken for that.
-func (a *apply) claimReport(reporter string, r *tenant.UsageReport) (fresh bool, err error) {
-	sourceKey := usageSourceKey(tagUsageSource, reporter, r.Source)
-	source, there, err := get[usageSource](a.tx, sourceKey)
-	if err != nil {
-		return false, err
-	}
-	sum := sha256.Sum256(encodeRecord(r))
-	switch {
-	case r.Sequence <= source.Last:
-		seen, err := a.tx.Get(Bucket, usageSeenKey(reporter, r.Source, r.Sequence))
-		if err == nil && seen != nil && !bytes.Equal(seen, sum[:16]) {
-			err = errorf(CodeFailedPrecondition, "report %d of %s was counted with other content than this", r.Sequence, r.Source)
-		}
-		return false, err
-	case r.Sequence > source.Last+1:
-		return false, errorf(CodeFailedPrecondition, "report %d of %s comes too early: the next one expected is %d", r.Sequence, r.Source, source.Last+1)
-	case !there && a.ledger.UsageSources >= usageSourcesMax:
-		return false, errorf(CodeQuotaExceeded, "%d sources report usage, the most there can be", a.ledger.UsageSources)
-	case !there:
-		a.ledger.UsageSources++
-	}
-	if r.Sequence > usageSeenMax {
-		if err := a.tx.Delete(Bucket, usageSeenKey(reporter, r.Source, r.Sequence-usageSeenMax)); err != nil {
-			return false, err
-		}
-	}
-	if err := a.tx.Put(Bucket, usageSeenKey(reporter, r.Source, r.Sequence), sum[:16]); err != nil {
-		return false, err
-	}
-	return true, a.tx.Put(Bucket, sourceKey, encodeRecord(usageSource{Last: r.Sequence}))
 }
 
 // countEntry adds an entry to the totals. It reports false for a tenant of

@@ -43,6 +43,7 @@ const (
 	ActionKeyRevoke      = "key.revoke"
 	ActionEndpointPut    = "embedding.put"
 	ActionEndpointDelete = "embedding.delete"
+	ActionUsageGap       = "usage.gap"
 	ActionAuthFailure    = tenant.AuditAuthFailure
 	ActionAuthSuccess    = tenant.AuditAuthSuccess
 	ActionAuditTrimmed   = tenant.AuditTrimmed // says in place of older rows how many have gone
@@ -125,4 +126,5 @@ type ledger struct {
 	Certificates uint64 `msgpack:"ce"`
 	Sweeps       uint64 `msgpack:"sw"` // purged tenants that still have rows
 	UsageSources uint64 `msgpack:"us,omitempty"`
+	UsageGaps    uint64 `msgpack:"ug,omitempty"` // how often reports of a source were missing
 }

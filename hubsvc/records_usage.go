@@ -28,7 +28,11 @@ type usageRow struct {
 
 // usageSource is how far the reports of one source were counted.
 type usageSource struct {
-	Last uint64 `msgpack:"l"`
+	Last    uint64 `msgpack:"l"`
+	At      int64  `msgpack:"t,omitempty"` // when that one came, unix ms of the log
+	Gaps    uint64 `msgpack:"g,omitempty"` // how often reports were missing
+	Missing uint64 `msgpack:"m,omitempty"` // and how many in all
+	Told    int64  `msgpack:"a,omitempty"` // when the audit log had a row of that
 }
 
 func usageCollectionKey(t tenant.ID, id uint64, reporter string) []byte {
@@ -66,10 +70,15 @@ func addUsage(a *tenant.Usage, b *tenant.Usage) {
 		{&a.VectorsScanned, b.VectorsScanned},
 		{&a.BytesRead, b.BytesRead},
 	} {
-		sum, over := bits.Add64(*c.sum, c.n, 0)
-		if over != 0 {
-			sum = math.MaxUint64
-		}
-		*c.sum = sum
+		*c.sum = addCapped(*c.sum, c.n)
 	}
+}
+
+// addCapped is a + b, or the most that can be said.
+func addCapped(a, b uint64) uint64 {
+	sum, over := bits.Add64(a, b, 0)
+	if over != 0 {
+		return math.MaxUint64
+	}
+	return sum
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math/big"
+	"strings"
 	"testing"
 	"time"
 
@@ -64,7 +65,10 @@ func (w *usageWorld) change(reporter string) {
 
 // next is the report that a source makes now.
 func (w *usageWorld) next(reporter, source string, ahead uint64) tenant.UsageReport {
-	n := uint64(len(w.sent[reporter+source])) + ahead
+	n := ahead
+	if sent := w.sent[reporter+source]; len(sent) > 0 {
+		n += sent[len(sent)-1].Sequence
+	}
 	r := tenant.UsageReport{ReportID: tenant.ReportID(reporter, source, n), Source: source, Sequence: n, Start: w.now, End: w.now}
 	if source == "n:1" {
 		for _, id := range []tenant.ID{"a", "b", "ghost"} {
@@ -149,6 +153,7 @@ func TestUsageLedgerModel(t *testing.T) {
 					continue
 				}
 				r := rapid.SampledFrom(sent).Draw(rt, "again")
+				last := sent[len(sent)-1].Sequence
 				before := maps.Clone(g.tx.state)
 				delete(before, string([]byte{tagLedger}))
 				if answer, err := apply(&TakeUsage{Reporter: reporter, Reports: []tenant.UsageReport{r, r}}); err != nil || answer != (UsageTaken{Repeated: 2}) {
@@ -160,12 +165,21 @@ func TestUsageLedgerModel(t *testing.T) {
 					rt.Fatal("a repetition changed something")
 				}
 				r.End++
-				_, err := apply(&TakeUsage{Reporter: reporter, Reports: []tenant.UsageReport{r}})
-				w.wantRefused(err)
+				if _, err := apply(&TakeUsage{Reporter: reporter, Reports: []tenant.UsageReport{r}}); last-r.Sequence < usageSeenMax {
+					w.wantRefused(err)
+				}
 			case 6:
-				good, gap := w.next(reporter, source, 1), w.next(reporter, source, rapid.Uint64Range(3, 9).Draw(rt, "ahead"))
-				_, err := apply(&TakeUsage{Reporter: reporter, Reports: []tenant.UsageReport{good, gap}}) // nothing of it is counted
-				w.wantRefused(err)
+				ahead := rapid.Uint64Range(1, 300).Draw(rt, "ahead")
+				r, gaps := w.next(reporter, source, ahead), 1
+				if ahead == 1 || len(sent) == 0 { // wherever a source begins
+					gaps = 0
+				}
+				answer, err := apply(&TakeUsage{Reporter: reporter, Reports: []tenant.UsageReport{r, r}})
+				if err != nil || answer != (UsageTaken{Counted: 1, Repeated: 1, Gaps: gaps, Ignored: answer.(UsageTaken).Ignored}) {
+					rt.Fatalf("%+v, %v", answer, err)
+				}
+				w.counted(reporter, r)
+				w.wantBounded(g.tx, reporter, source)
 			case 7:
 				if rapid.IntRange(0, 5).Draw(rt, "purge") == 0 && !w.gone {
 					w.gone = true
@@ -185,6 +199,19 @@ func TestUsageLedgerModel(t *testing.T) {
 func (w *usageWorld) wantRefused(err error) {
 	if codeOf(err) != CodeFailedPrecondition {
 		w.rt.Fatal(err)
+	}
+}
+
+// wantBounded wants no more to be remembered of a source than there may be.
+func (w *usageWorld) wantBounded(tx *memTxn, reporter, source string) {
+	prefix, n := string(usageSourceKey(tagUsageSeen, reporter, source))+"\x00", 0
+	for k := range tx.state {
+		if strings.HasPrefix(k, prefix) {
+			n++
+		}
+	}
+	if n > usageSeenMax {
+		w.rt.Fatalf("%d reports of %s are remembered", n, source)
 	}
 }
 
@@ -407,4 +434,46 @@ func TestSpans(t *testing.T) {
 			rt.Fatalf("%d * %d + 7 * %d over %d: %d, want %s", size, ms, other, unit, got, hours)
 		}
 	})
+}
+
+// A ledger counts from wherever a source is when it comes to it: of a node that
+// reported to another hub before, of a service under another name, and of a hub
+// that was restored from a backup. What it lacks is noted.
+func TestSourcesThatMove(t *testing.T) {
+	ctx := context.Background()
+	here, _, _ := timedHub(t)
+	there, _, _ := timedHub(t)
+	for _, c := range []struct {
+		what     string
+		hub      *Embedded
+		reporter string
+		sequence uint64
+		want     UsageTaken
+	}{
+		{"its first", here, "c", 1, UsageTaken{Counted: 1}},
+		{"the second", here, "c", 2, UsageTaken{Counted: 1}},
+		{"to another hub", there, "service:x/c", 3, UsageTaken{Counted: 1}},
+		{"again", there, "service:x/c", 3, UsageTaken{Repeated: 1}},
+		{"and on", there, "service:x/c", 4, UsageTaken{Counted: 1}},
+		{"of before", there, "service:x/c", 1, UsageTaken{Repeated: 1}},
+		{"under another name", there, "service:y/c", 5, UsageTaken{Counted: 1}},
+		{"and back again", here, "c", 6, UsageTaken{Counted: 1, Gaps: 1}},
+		{"a gap, within a day", here, "c", 9, UsageTaken{Counted: 1, Gaps: 1}},
+	} {
+		r := tenant.UsageReport{ReportID: tenant.ReportID("c", "p:1", c.sequence), Source: "p:1", Sequence: c.sequence, Entries: []tenant.UsageEntry{{Tenant: DefaultTenant}}}
+		if got, err := c.hub.TakeUsage(ctx, c.reporter, []tenant.UsageReport{r}); err != nil || got != c.want {
+			t.Errorf("%s: %+v, %v", c.what, got, err)
+		}
+	}
+	rows, _, err := here.ListAudit(ctx, AuditQuery{Action: ActionUsageGap, Limit: 10})
+	if err != nil || len(rows) != 1 || rows[0].Target != "c p:1" || rows[0].Detail != "reports 3 to 5 are missing" {
+		t.Errorf("%+v, %v", rows, err)
+	}
+	source, err := read(ctx, here, func(r Reader) (usageSource, error) {
+		s, _, err := get[usageSource](r, usageSourceKey(tagUsageSource, "c", "p:1"))
+		return s, err
+	})
+	if err != nil || source.Last != 9 || source.Gaps != 2 || source.Missing != 5 {
+		t.Errorf("%+v, %v", source, err)
+	}
 }
