@@ -325,7 +325,8 @@ func fusedBy(f *collection.Fusion, lists [][]fusion.Hit) ([]fusion.Hit, error) {
 }
 
 // fuse makes one list of those of the prefetches. Scores that are the better
-// the smaller they are count as negative ones.
+// the smaller they are count as negative ones; where scores are added as they are
+// a negative one would be worse than none, so there a distance d counts 1/(1+d).
 func (x *execution) fuse(p *plan, sources [][]scored, k int) ([]scored, error) {
 	f := p.query.Fusion
 	n := 0
@@ -338,7 +339,10 @@ func (x *execution) fuse(p *plan, sources [][]scored, k int) ([]scored, error) {
 		falls := d == collection.Euclid || d == collection.Manhattan
 		for _, s := range list {
 			score := float64(s.score)
-			if falls {
+			switch {
+			case falls && f.Kind == collection.FusionWeighted:
+				score = 1 / (1 + score)
+			case falls:
 				score = -score
 			}
 			hits = append(hits, fusion.Hit{Label: s.label, Score: score})

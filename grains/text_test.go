@@ -295,3 +295,31 @@ func TestHybridIsItsParts(t *testing.T) {
 		}
 	}
 }
+
+// Where vectors are compared by distance, the nearest counts most in a sum of
+// weights, and what only words have found counts nothing for it.
+func TestHybridOfDistances(t *testing.T) {
+	k := newKit(t, kitOptions{})
+	for _, distance := range []collection.Distance{collection.Euclid, collection.Manhattan} {
+		name := string(distance)
+		config := collection.Config{Vectors: []collection.VectorParams{{Size: 1, Distance: distance}}, Text: []collection.TextParams{collection.DefaultText()}}
+		if err := k.client.CreateCollection(t.Context(), k.tenant, name, config); err != nil {
+			t.Fatal(err)
+		}
+		points := []collection.Point{{ID: collection.NumID(9), Payload: collection.Payload{"text": "bees"}}}
+		for id := range 3 {
+			points = append(points, collection.Point{ID: collection.NumID(uint64(id)), Vector: []float32{float32(id)}})
+		}
+		if err := k.upsert(t.Context(), name, points...); err != nil {
+			t.Fatal(err)
+		}
+		words := "bees"
+		hits, err := k.client.Query(t.Context(), k.tenant, name, collection.Query{
+			Prefetch: []collection.Query{{Nearest: &collection.Input{Dense: []float32{0}}, Limit: 3}, {Nearest: &collection.Input{Text: &words}, Limit: 3}},
+			Fusion:   &collection.Fusion{Kind: collection.FusionWeighted, Weights: []float64{1, 0}}, Limit: 4,
+		})
+		if err != nil || len(hits) != 4 || hits[0].Score != 1 || hits[1].Score != 0.5 || hits[0].ID != collection.NumID(0) || hits[3].ID != collection.NumID(9) {
+			t.Errorf("%s: %+v, %v", distance, hits, err)
+		}
+	}
+}

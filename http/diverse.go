@@ -2,9 +2,12 @@ package httpedge
 
 import (
 	"cmp"
+	"context"
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/cespare/xxhash/v2"
 
 	"github.com/hivehub/waggle/collection"
 )
@@ -63,23 +66,22 @@ func unique(list []found) []found {
 // where relevance is its score as a share of the best one's, and likeness the
 // share of words that it has in common with the hit chosen before that it is
 // most like. lambda 1 changes nothing.
-func diverse(list []found, n int, lambda float64) []found {
-	if len(list) == 0 {
-		return list
-	}
+//
+// Of each text its first comparedWords words are compared. It ends with ctx.
+func diverse(ctx context.Context, list []found, n int, lambda float64) ([]found, error) {
 	best := math.SmallestNonzeroFloat64
-	words := make([]map[string]bool, len(list))
+	words := make([][]uint64, len(list))
 	for i := range list {
 		best = max(best, list[i].score)
-		words[i] = map[string]bool{}
-		for _, word := range collection.Words(list[i].text) {
-			words[i][word] = true
-		}
+		words[i] = someWords(list[i].text)
 	}
 	likeness := make([]float64, len(list))
 	chosen := make([]bool, len(list))
 	var out []found
 	for len(out) < min(n, len(list)) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		next, most := -1, 0.0
 		for i := range list {
 			worth := lambda*list[i].score/best - (1-lambda)*likeness[i]
@@ -93,18 +95,41 @@ func diverse(list []found, n int, lambda float64) []found {
 			likeness[i] = max(likeness[i], inCommon(words[i], words[next]))
 		}
 	}
-	return out
+	return out, nil
+}
+
+// comparedWords bounds what is compared of one text.
+const comparedWords = 256
+
+// someWords are the different ones among the first words of a text, as hashes, in order.
+func someWords(s string) []uint64 {
+	if most := comparedWords * 64; len(s) > most { // longer words than these are rare
+		s = s[:most]
+	}
+	var list []uint64
+	for _, word := range collection.Words(s) {
+		if list = append(list, xxhash.Sum64String(word)); len(list) == comparedWords {
+			break
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
 }
 
 // inCommon is the share of the words of both that both have (Jaccard).
-func inCommon(a, b map[string]bool) float64 {
+func inCommon(a, b []uint64) float64 {
 	if len(a) == 0 || len(b) == 0 {
 		return 0
 	}
 	both := 0
-	for word := range a {
-		if b[word] {
-			both++
+	for i, j := 0, 0; i < len(a) && j < len(b); {
+		switch {
+		case a[i] < b[j]:
+			i++
+		case a[i] > b[j]:
+			j++
+		default:
+			i, j, both = i+1, j+1, both+1
 		}
 	}
 	return float64(both) / float64(len(a)+len(b)-both)

@@ -48,7 +48,7 @@ func newAgents(s *Server, rates Rates) *agents {
 	a.mu.servers, a.mu.calling = map[uint64]*mcp.Server{}, map[tenant.ID]int{}
 	a.handler = mcp.NewStreamableHTTPHandler(func(req *http.Request) *mcp.Server {
 		return a.server(&exchangeOf(req.Context()).tc)
-	}, &mcp.StreamableHTTPOptions{Stateless: true, JSONResponse: true, Logger: slog.New(slog.DiscardHandler)})
+	}, &mcp.StreamableHTTPOptions{Stateless: true, JSONResponse: true, MaxRequestBodyBytes: -1, Logger: slog.New(slog.DiscardHandler)})
 	return a
 }
 
@@ -95,6 +95,14 @@ func (s *Server) mcp(r *request, tc tenant.Context) error {
 	defer leave()
 	x := &exchange{r: r, tc: tc}
 	defer x.end()
+	m, err := oneMessage(r.body)
+	if err != nil {
+		return err
+	}
+	if m.Method == "tools/call" && s.agents.forbids(&tc, m.Params.Name) {
+		r.failedWith(faultOf(errForbidden).word)
+		return r.sendRPCError(200, m.ID, rpcError(errForbidden, faultOf(errForbidden), r.id))
+	}
 	ctx := context.WithValue(r.ctx, exchangeKey{}, x)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, mcpPath, bytes.NewReader(r.body))
 	if err != nil {
@@ -110,7 +118,42 @@ func (s *Server) mcp(r *request, tc tenant.Context) error {
 	if err := r.ctx.Err(); err != nil {
 		return err
 	}
-	return w.answer(r)
+	return w.answer(r, m)
+}
+
+// agentMessage is what the edge has to know of one before the library reads it.
+type agentMessage struct {
+	ID     json.RawMessage `json:"id"`
+	Method string          `json:"method"`
+	Params struct {
+		Name string `json:"name"`
+	} `json:"params"`
+}
+
+// oneMessage reads a body. The protocol has no lists of messages any more: in
+// one, a request would be as much work as it is long.
+func oneMessage(body []byte) (agentMessage, error) {
+	var m agentMessage
+	body = bytes.TrimSpace(body)
+	switch err := json.Unmarshal(body, &m); {
+	case len(body) > 0 && body[0] == '[':
+		return agentMessage{}, collection.Errorf(collection.InvalidArgument, "a request holds one message, not a list of them")
+	case err != nil && !json.Valid(body):
+		return agentMessage{}, errFormat("the body is no JSON")
+	case err != nil:
+		return agentMessage{}, collection.Errorf(collection.InvalidArgument, "the body is no message of the protocol")
+	}
+	return m, nil
+}
+
+// forbids reports whether there is a tool of this name that the key may not use.
+func (a *agents) forbids(tc *tenant.Context, name string) bool {
+	for i := range a.tools {
+		if a.tools[i].shown.Name == name {
+			return !tc.May(a.tools[i].does.op)
+		}
+	}
+	return false
 }
 
 // checkMCP refuses what is no request of the protocol, and pages of origins that
@@ -267,7 +310,7 @@ func (w *recording) Write(b []byte) (int, error) {
 
 // answer gives r the library's answer. What it says in plain text of a request
 // that it could not read becomes an error of the protocol.
-func (w *recording) answer(r *request) error {
+func (w *recording) answer(r *request, m agentMessage) error {
 	switch kind := w.header.Get("Content-Type"); {
 	case w.body.Len() == 0 && w.status < 300:
 		r.http.Response.SetStatusCode(fasthttp.StatusAccepted)
@@ -276,11 +319,16 @@ func (w *recording) answer(r *request) error {
 		r.send(max(w.status, 200), w.body.Bytes())
 		return nil
 	}
-	e := collection.Errorf(collection.InvalidArgument, "%s", strings.TrimSpace(w.body.String()))
 	if w.status >= 500 {
-		e = collection.Errorf(collection.Internal, "the protocol's library answered %d", w.status)
+		return collection.Errorf(collection.Internal, "the protocol's library answered %d", w.status)
 	}
-	return e
+	e := collection.Errorf(collection.InvalidArgument, "%s", strings.TrimSpace(w.body.String()))
+	answer := rpcError(e, faultOf(e), r.id)
+	if strings.Contains(e.Message, "not handled") {
+		answer.Code = jsonrpc.CodeMethodNotFound
+	}
+	r.failedWith(faultOf(e).word)
+	return r.sendRPCError(w.status, m.ID, answer)
 }
 
 // toolError is the error of a call: one of the protocol's codes for what an
@@ -314,13 +362,25 @@ func rpcError(e *collection.Error, f fault, id string) *jsonrpc.Error {
 
 // failMCP answers a request of which no message was answered.
 func (r *request) failMCP(e *collection.Error, f fault) {
-	body, err := json.Marshal(struct {
-		Version string         `json:"jsonrpc"`
-		ID      any            `json:"id"`
-		Error   *jsonrpc.Error `json:"error"`
-	}{"2.0", nil, rpcError(e, f, r.id)})
-	if err != nil {
+	answer := rpcError(e, f, r.id)
+	if e.Reason == reasonFormat {
+		answer.Code = jsonrpc.CodeParseError
+	}
+	if err := r.sendRPCError(f.native, nil, answer); err != nil {
 		panic("BUG: an error that is no JSON: " + err.Error())
 	}
-	r.send(f.native, body)
+}
+
+// sendRPCError answers the message of an id, or none in particular.
+func (r *request) sendRPCError(status int, id json.RawMessage, e *jsonrpc.Error) error {
+	body, err := json.Marshal(struct {
+		Version string          `json:"jsonrpc"`
+		ID      json.RawMessage `json:"id"`
+		Error   *jsonrpc.Error  `json:"error"`
+	}{"2.0", id, e})
+	if err != nil {
+		return err
+	}
+	r.send(status, body)
+	return nil
 }

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/hivehub/waggle/collection"
@@ -91,7 +90,7 @@ func TestToolsOfKeys(t *testing.T) {
 			}
 		}
 	}
-	if code, text := e.toolCode(e.keys["READ_ONLY"], "create_collection", `{"name":"docs"}`); code != jsonrpc.CodeInvalidParams || !strings.Contains(text, "unknown tool") {
+	if code, text := e.toolCode(e.keys["READ_ONLY"], "create_collection", `{"name":"docs"}`); code != -32003 {
 		t.Errorf("a tool that the key may not use: %s", text)
 	}
 	if calls := e.engine.take(); calls != nil {
@@ -162,12 +161,14 @@ func TestMCPRefusals(t *testing.T) {
 		{"POST", "", list, nil, 401, `"code":-32002`},
 		{"POST", "hh_live_" + strings.Repeat("x", 40), list, nil, 401, `"code":-32001`},
 		{"POST", e.keys[operator], list, nil, 403, `"code":-32003`},
-		{"POST", key, "{", nil, 400, `"code":-32600`},
+		{"POST", key, "{", nil, 400, `"code":-32700`},
+		{"POST", key, "[" + list + "," + list + "]", nil, 400, `"code":-32600`},
+		{"POST", key, `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"nothing"}}`, nil, 200, `"code":-32602`},
 		{"POST", key, list, []string{"Origin", "https://evil.example"}, 403, `"code":-32003`},
 		{"POST", key, list, []string{"Content-Type", "text/plain"}, 415, `"code":-32600`},
 		{"POST", key, list, []string{"Accept", "text/html"}, 406, `"code":-32600`},
 		{"POST", key, list, []string{mcpVersionHeader, "1999-01-01"}, 400, `"code":-32600`},
-		{"POST", key, `{"jsonrpc":"2.0","id":1,"method":"no/such"}`, nil, 400, `"code":-32600`},
+		{"POST", key, `{"jsonrpc":"2.0","id":17,"method":"no/such"}`, nil, 400, `"id":17,"error":{"code":-32601`},
 		{"POST", key, `{"jsonrpc":"2.0","method":"notifications/initialized"}`, nil, 202, ""},
 		{"POST", key, list, nil, 200, `"tools":[`},
 		{"GET", key, "", nil, 405, "METHOD_NOT_ALLOWED"},

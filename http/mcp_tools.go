@@ -38,7 +38,7 @@ var mcpTools = []toolSpec{
 	{name: "batch_insert_texts", operation: "insert_texts"},
 	{name: "get_vector", operation: "get_vector", arguments: byVector},
 	{name: "update_vector", operation: "update_vector", arguments: byVector},
-	{name: "delete_vector", operation: "delete_vector", arguments: byVector},
+	{name: "delete_vector", operation: "batch_delete", arguments: map[string]string{"vector_ids": "ids"}},
 	{name: "search", operation: "search_text", arguments: byCollection},
 	{name: "search_hybrid", operation: "hybrid_search", arguments: byCollection},
 	{name: "search_intelligent", operation: "search_intelligent"},
@@ -51,6 +51,12 @@ var mcpTools = []toolSpec{
 	{name: "embed_text", operation: "embed_text"},
 	{name: "get_database_stats", operation: "get_database_stats"},
 	{name: "get_usage", operation: "get_usage"},
+}
+
+// mcpInside are the tools that reach nothing outside of Waggle, whatever is
+// configured.
+var mcpInside = []string{
+	"list_collections", "get_collection_info", "get_vector", "delete_vector", "batch_delete", "batch_search", "search", "get_database_stats", "get_usage",
 }
 
 // tool is an operation as agents see it.
@@ -85,12 +91,12 @@ func (s *Server) makeTool(spec toolSpec, n *native) tool {
 	}
 	reads := n.op == tenant.OpRead || n.op == tenant.OpOwnUsage || n.op == tenant.OpDownload
 	destroys := n.op == tenant.OpDeletePoints || n.op == tenant.OpManageCollections && n.method == "DELETE"
-	closed := false // it reaches nothing outside
+	outside := n.op != tenant.OpManageCollections && !slices.Contains(mcpInside, spec.name) // texts go to an embedding endpoint
 	return tool{
 		does: n, rename: spec.arguments,
 		shown: mcp.Tool{
 			Name: spec.name, Description: about, InputSchema: input, OutputSchema: n.outputSchema(s.limits.Request),
-			Annotations: &mcp.ToolAnnotations{ReadOnlyHint: reads, DestructiveHint: &destroys, OpenWorldHint: &closed},
+			Annotations: &mcp.ToolAnnotations{ReadOnlyHint: reads, DestructiveHint: &destroys, OpenWorldHint: &outside},
 		},
 	}
 }

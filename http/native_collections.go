@@ -56,6 +56,14 @@ var metricWords = map[string]collection.Distance{
 	"cosine": collection.Cosine, "euclidean": collection.Euclid, "dot": collection.Dot, "manhattan": collection.Manhattan,
 }
 
+// olderMetric is the word of older clients.
+func olderMetric(word string) string {
+	if word == "dot" {
+		return "dot_product"
+	}
+	return word
+}
+
 func metricOf(d collection.Distance) string {
 	for word, of := range metricWords {
 		if of == d {
@@ -75,6 +83,7 @@ type nativeCollection struct {
 	Name         string            `json:"name"`
 	Dimension    int               `json:"dimension,omitempty" doc:"Of the default dense vector; absent when there is none."`
 	Metric       string            `json:"metric,omitempty" doc:"How the default dense vectors are compared." enum:"cosine,euclidean,dot,manhattan"`
+	Similarity   string            `json:"similarity_metric,omitempty" doc:"The metric in the words of older clients."`
 	VectorCount  uint64            `json:"vector_count" doc:"Points in the collection."`
 	Bytes        uint64            `json:"storage_bytes" doc:"What its points take, as stored."`
 	Indexed      uint64            `json:"indexed_count" doc:"Vectors in a graph. Few vectors are searched without one."`
@@ -115,6 +124,7 @@ func describeNative(info *collection.Info) nativeCollection {
 	}
 	if v := defaultVector(c); v != nil {
 		body.Dimension, body.Metric = v.Size, metricOf(v.Distance)
+		body.Similarity = olderMetric(body.Metric)
 	}
 	if p, ok := embeddingOf(&info.Config); ok {
 		body.Embedding = &embeddingJSON{Model: p.model, Dimension: p.dimension}
@@ -210,6 +220,7 @@ type collectionMade struct {
 	Collection collectionName `json:"collection"`
 	Dimension  int            `json:"dimension,omitempty"`
 	Metric     metricName     `json:"metric,omitempty"`
+	Similarity string         `json:"similarity_metric,omitempty" doc:"The metric in the words of older clients."`
 	Name       collectionName `json:"name"`
 }
 
@@ -232,7 +243,7 @@ func (s *Server) nativeCreateCollection(r *request, tc tenant.Context, q *newCol
 	}
 	made := collectionMade{Message: "the collection is created", Collection: q.Name, Name: q.Name, Dimension: q.Dimension}
 	if q.Dimension > 0 {
-		made.Metric = q.Metric
+		made.Metric, made.Similarity = q.Metric, olderMetric(string(q.Metric))
 	}
 	return made, nil
 }

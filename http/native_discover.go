@@ -2,6 +2,7 @@ package httpedge
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/hivehub/waggle/collection"
 	"github.com/hivehub/waggle/tenant"
@@ -258,12 +259,27 @@ func (s *Server) nativeIntelligentSearch(r *request, tc tenant.Context, q *intel
 	}
 	list := unique(mergeRanks(lists))
 	if q.MMR {
-		list = diverse(list[:min(len(list), deep)], q.MaxResults, q.Lambda)
+		if list, err = s.diverseInTurn(r, &tc, list[:min(len(list), deep)], q); err != nil {
+			return intelligentAnswer{}, err
+		}
 	}
 	list = list[:min(len(list), q.MaxResults)]
 	answer.Results, answer.Total = foundHits(list), len(list)
 	return answer, nil
 }
+
+// diverseInTurn is diverse within the tenant's share of the processors.
+func (s *Server) diverseInTurn(r *request, tc *tenant.Context, list []found, q *intelligentSearch) ([]found, error) {
+	leave, err := s.engine.Turn(r.ctx, tc.TenantID, time.Duration(len(list)*q.MaxResults)*likenessCost)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	return diverse(r.ctx, list, q.MaxResults, q.Lambda)
+}
+
+// likenessCost is about what it takes to compare two texts.
+const likenessCost = time.Microsecond
 
 // findersOf returns those of the collections that are named, or of all that the
 // key is for and that words can be searched in.

@@ -1,7 +1,9 @@
 package httpedge
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -308,13 +310,7 @@ func TestIntelligentSearch(t *testing.T) {
 		sum := 0.0
 		for i := range n {
 			for j := range i {
-				words := func(h hitJSON) map[string]bool {
-					m := map[string]bool{}
-					for _, word := range collection.Words(h.Payload["text"].(string)) {
-						m[word] = true
-					}
-					return m
-				}
+				words := func(h hitJSON) []uint64 { return someWords(h.Payload["text"].(string)) }
 				sum += inCommon(words(a.Results[i]), words(a.Results[j]))
 			}
 		}
@@ -381,5 +377,29 @@ func TestExpansion(t *testing.T) {
 	}
 	if got := feedback([]string{"fox"}, []string{"fox night meadow", "night fox the", "meadow fox night owl"}); !slices.Equal(got, []string{"night", "meadow"}) {
 		t.Errorf("%v", got)
+	}
+}
+
+// Choosing among long texts ends with the request, and looks at the beginning of
+// each only.
+func TestDiverseEnds(t *testing.T) {
+	var text strings.Builder
+	for i := range 100_000 {
+		fmt.Fprintf(&text, "word%d ", i)
+	}
+	list := make([]found, 300)
+	for i := range list {
+		list[i] = found{text: text.String()[i:], score: 1}
+	}
+	if n := len(someWords(text.String())); n != comparedWords {
+		t.Errorf("%d words are compared", n)
+	}
+	if got, err := diverse(t.Context(), list, 100, 0.5); err != nil || len(got) != 100 {
+		t.Errorf("%d hits, %v", len(got), err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := diverse(ctx, list, 100, 0.5); !errors.Is(err, context.Canceled) {
+		t.Error(err)
 	}
 }

@@ -107,7 +107,7 @@ func shownHits(hits []collection.Hit) []nativeHit {
 // shownParts says which parts of points are wanted: always what their ids are
 // made of.
 type shownParts struct {
-	WithPayload bool     `json:"with_payload" query:"with_payload" default:"true" alias:"include_payload" doc:"Whether points come with their payloads."`
+	WithPayload bool     `json:"with_payload" query:"with_payload" default:"true" alias:"include_payload,include_metadata" doc:"Whether points come with their payloads."`
 	WithVector  bool     `json:"with_vector" query:"with_vector" default:"false" alias:"with_vectors,include_vector" doc:"Whether points come with their vectors."`
 	Payload     []string `json:"payload,omitempty" doc:"Of payloads, only what these paths lead to." max:"64"`
 }

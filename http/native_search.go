@@ -35,7 +35,8 @@ func (s *Server) nativeSearch() []*native {
 
 // vectorSearch asks for the points nearest to a vector.
 type vectorSearch struct {
-	Vector    []float32                `json:"vector,omitempty" alias:"query_vector" doc:"Or else sparse."`
+	Vector    []float32                `json:"vector,omitempty" alias:"query_vector" doc:"Or else sparse or query."`
+	Query     string                   `json:"query,omitempty" alias:"query_text,text" max:"65536" doc:"Words: texts are searched, not vectors."`
 	Sparse    *collection.SparseVector `json:"sparse" doc:"A sparse vector; using says which of the points' it is compared with."`
 	Using     string                   `json:"using,omitempty" doc:"The name of the vector that is compared; the default one without." max:"255"`
 	Limit     int                      `json:"limit" default:"10" min:"1" max:"topk" doc:"How many to return."`
@@ -67,16 +68,45 @@ type searchAnswer struct {
 
 // query is what is asked for, checked.
 func (v *vectorSearch) query(l collection.Limits) (collection.Query, error) {
-	if (v.Vector == nil) == (v.Sparse == nil) {
-		return collection.Query{}, errValue("vector, sparse: exactly one must be given")
+	given := 0
+	for _, there := range [...]bool{v.Vector != nil, v.Sparse != nil, v.Query != ""} {
+		if there {
+			given++
+		}
+	}
+	if given != 1 {
+		return collection.Query{}, errValue("vector, sparse, query: exactly one must be given")
 	}
 	q := collection.Query{
 		Nearest: &collection.Input{Dense: v.Vector, Sparse: v.Sparse}, Using: v.Using, Filter: v.Filter,
 		ScoreThreshold: v.Threshold, Limit: v.Limit, Offset: v.Offset,
 		Params: collection.SearchParams{Ef: v.Ef, Exact: v.Exact},
 	}
+	if v.Query != "" {
+		q.Nearest = &collection.Input{Text: &v.Query}
+	}
 	q.WithPayload, q.WithVector = v.selectors()
 	return q, q.Validate(l)
+}
+
+// kind is what is compared.
+func (v *vectorSearch) kind() string {
+	if v.Query != "" {
+		return "text"
+	}
+	return "vector"
+}
+
+// noVectors says more about a search for vectors in a collection that has none.
+func (s *Server) noVectors(r *request, tc tenant.Context, name collectionName, v *vectorSearch, err error) error {
+	if asError(err).Code != collection.InvalidArgument || v.Vector == nil || v.Using != "" {
+		return err
+	}
+	info, unknown := s.engine.GetCollection(r.ctx, tc, string(name))
+	if unknown != nil || defaultVector(&info.Config) != nil {
+		return err
+	}
+	return errValue("vector: the collection was created without a dimension and has no dense vectors; search its texts by query")
 }
 
 func (s *Server) searchVectors(r *request, tc tenant.Context, name collectionName, v *vectorSearch) (searchAnswer, error) {
@@ -86,9 +116,9 @@ func (s *Server) searchVectors(r *request, tc tenant.Context, name collectionNam
 	}
 	hits, err := s.engine.Query(r.ctx, tc, string(name), q)
 	if err != nil {
-		return searchAnswer{}, err
+		return searchAnswer{}, s.noVectors(r, tc, name, v, err)
 	}
-	return searchAnswer{Results: shownHits(hits), QueryType: "vector", Collection: name, Limit: v.Limit, Total: len(hits)}, nil
+	return searchAnswer{Results: shownHits(hits), QueryType: v.kind(), Collection: name, Limit: v.Limit, Total: len(hits)}, nil
 }
 
 type batchSearch struct {

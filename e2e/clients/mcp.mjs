@@ -103,7 +103,7 @@ await check("vectors", async () => {
   assert.equal((await call("get_vector", { collection: "notes", vector_id: "bees" })).payload.seen, true);
   const { results } = await call("batch_search", { searches: [{ collection: "notes", vector: [0, 1, 0], limit: 1 }] });
   assert.equal(results[0][0].id, "wasps");
-  await call("delete_vector", { collection: "notes", vector_id: "trees" });
+  await call("delete_vector", { collection: "notes", vector_ids: ["trees"] });
   await call("batch_delete", { collection: "notes", ids: ["wasps"] });
   assert.equal((await call("get_collection_info", { name: "notes" })).vector_count, 1);
   assert.equal((await call("get_database_stats", {})).vectors, 1);
@@ -128,7 +128,7 @@ await check("errors", async () => {
 await check("keys", async () => {
   const reader = await connect(READER_KEY);
   assert(!(await names(reader)).includes("insert_text"));
-  await fails(-32602, "insert_text", { collection_name: "notes", text: "x" }, reader);
+  await fails(-32003, "insert_text", { collection_name: "notes", text: "x" }, reader);
   assert.equal((await call("list_collections", {}, reader)).total_collections, 1);
   const desk = await connect(MCP_KEY);
   const tools = await names(desk);
