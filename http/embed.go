@@ -122,6 +122,9 @@ func (s *Server) embedTexts(ctx context.Context, tc tenant.Context, info *collec
 	if err != nil || !ok {
 		return nil, err
 	}
+	if most := s.limits.Request.BodyBytes; e.Dimension > 0 && len(texts) > most/(4*e.Dimension) {
+		return nil, errTooMuch(fmt.Sprintf("%d texts with vectors of %d values are more than %d bytes: send fewer at once", len(texts), e.Dimension, most))
+	}
 	vectors, err := s.embed.Client.Embed(ctx, e, texts)
 	return vectors, embeddingError(err)
 }

@@ -2,11 +2,7 @@ package httpedge
 
 import (
 	"errors"
-	"maps"
 	"strconv"
-	"strings"
-
-	"github.com/google/uuid"
 
 	"github.com/hivehub/waggle/collection"
 	"github.com/hivehub/waggle/collection/chunk"
@@ -223,15 +219,13 @@ func (s *Server) storeTexts(r *request, tc tenant.Context, name collectionName, 
 		return nil, err
 	}
 	done := make([]storedText, len(texts))
-	points := make([]collection.Point, 0, len(texts))
+	made := newPointsOfTexts(r, s.limits.Request.BatchPoints, member)
 	for i := range texts {
-		if points, done[i], err = texts[i].points(points, member, how.AutoChunk, cut); err != nil {
+		if done[i], err = made.add(&texts[i], how.AutoChunk, cut); err != nil {
 			return nil, &textFault{i, err}
 		}
-		if most := s.limits.Request.BatchPoints; len(points) > most {
-			return nil, tooManyOf("points, chunks among them,", most)
-		}
 	}
+	points := made.list
 	if err := s.embedPoints(r.ctx, tc, &info, points); err != nil {
 		return nil, err
 	}
@@ -262,58 +256,4 @@ func (s *Server) textMember(r *request, tc tenant.Context, name collectionName) 
 		return info, "", collection.Errorf(collection.InvalidArgument, "the collection has no texts: it was created without an index of them")
 	}
 	return info, info.Config.Text[0].Field, nil
-}
-
-// points appends the points that a text is stored as.
-func (n *newText) points(dst []collection.Point, member string, cutIt bool, cut chunk.Options) ([]collection.Point, storedText, error) {
-	stored := storedText{id: n.ID, given: n.ID != ""}
-	if !stored.given {
-		stored.id = vectorID(uuid.NewString())
-	} else if len(n.ID) > textIDMax || strings.Contains(string(n.ID), "#") {
-		return dst, stored, within("id", errValue("of a text it has at most "+strconv.Itoa(textIDMax)+" bytes and no #"))
-	}
-	given, err := ownPayload(n.Payload, n.Metadata)
-	if err == nil && given[member] != nil {
-		err = within("payload."+member, errValue("is the text's own"))
-	}
-	if err != nil {
-		return dst, stored, err
-	}
-	if !cutIt || chunk.Fits(n.Text, cut) {
-		stored.ids = []vectorID{stored.id}
-		p := textPoint(stored.id, given, member, n.Text)
-		p.Vector, p.Vectors = n.Vector, sparseOf(n.Sparse)
-		return append(dst, p), stored, nil
-	}
-	if n.Vector != nil || len(n.Sparse) > 0 {
-		return dst, stored, within("vector", errValue("is of one point, and the text would be stored in chunks: send auto_chunk false, or the chunks"))
-	}
-	for _, member := range []string{chunkParent, chunkIndex, chunkCount, chunkStart, chunkEnd} {
-		if _, taken := given[member]; taken {
-			return dst, stored, within("payload."+member, errValue("is what a chunk says of itself"))
-		}
-	}
-	stored.chunked = true
-	chunks := chunk.Split(n.Text, cut)
-	for i, c := range chunks {
-		id := stored.id.chunk(i)
-		p := textPoint(id, given, member, c.Text)
-		p.Payload[chunkParent], p.Payload[chunkIndex], p.Payload[chunkCount] = string(stored.id), int64(i), int64(len(chunks))
-		p.Payload[chunkStart], p.Payload[chunkEnd] = int64(c.Start), int64(c.End)
-		stored.ids = append(stored.ids, id)
-		dst = append(dst, p)
-	}
-	return dst, stored, nil
-}
-
-// textPoint is a point of a text, whose payload it shares with no other.
-func textPoint(id vectorID, given collection.Payload, member, text string) collection.Point {
-	payload := make(collection.Payload, len(given)+2)
-	maps.Copy(payload, given)
-	payload[member] = text
-	point, kept := id.point()
-	if kept {
-		payload[idMember] = string(id)
-	}
-	return collection.Point{ID: point, Payload: payload}
 }

@@ -237,6 +237,7 @@ type pageOfLines struct {
 
 	points []collection.Point
 	texts  []storedText
+	copied int // bytes of payloads of chunks
 }
 
 // read reads lines up to the end, or to the first that is wrong and not to be
@@ -316,11 +317,12 @@ func (p *pageOfLines) pointsOf(q *importLine) ([]collection.Point, error) {
 	}
 	n := newText{ID: q.ID, Text: q.Text, Vector: q.Vector, Sparse: q.Sparse, Payload: q.Payload, Metadata: q.Metadata}
 	cut := chunk.Options{Size: chunk.SizeDefault, Overlap: chunk.OverlapDefault}
-	points, stored, err := n.points(p.points, p.info.Config.Text[0].Field, true, cut)
+	made := pointsOfTexts{member: p.info.Config.Text[0].Field, most: p.s.limits.Request.BatchPoints, list: p.points, copied: p.copied}
+	stored, err := made.add(&n, true, cut)
 	if err == nil {
-		p.texts = append(p.texts, stored)
+		p.texts, p.copied = append(p.texts, stored), made.copied
 	}
-	return points, err
+	return made.list, err
 }
 
 // check refuses points that could not be stored, so that it is known of which

@@ -6,6 +6,8 @@ package chunk
 
 import (
 	"fmt"
+	"iter"
+	"slices"
 	"unicode"
 	"unicode/utf8"
 )
@@ -49,27 +51,28 @@ func Fits(text string, o Options) bool {
 	return len(text) <= o.Size || utf8.RuneCountInString(text) <= o.Size
 }
 
-// Split returns the chunks of a text in their order. Each has 1 to Size
-// characters and begins after the one before begins and not after it ends; the
-// first begins where the text does, and the last ends there. A text without
-// characters has no chunks. Options that Validate refuses are the caller's fault
-// and panic.
-func Split(text string, o Options) []Chunk {
+// Split returns the chunks of a text in their order: what All yields.
+func Split(text string, o Options) []Chunk { return slices.Collect(All(text, o)) }
+
+// All yields the chunks of a text in their order, each cut when it is asked
+// for. Each has 1 to Size characters and begins after the one before begins and
+// not after it ends; the first begins where the text does, and the last ends
+// there. A text without characters has no chunks. Options that Validate refuses
+// are the caller's fault and panic.
+func All(text string, o Options) iter.Seq[Chunk] {
 	if err := o.Validate(); err != nil {
 		panic("BUG: chunk: " + err.Error())
 	}
-	var list []Chunk
-	for from := (place{}); from.byte < len(text); {
-		end := cut(text, from, o)
-		list = append(list, Chunk{
-			Text: text[from.byte:end.byte], Start: from.char, End: end.char, StartByte: from.byte, EndByte: end.byte,
-		})
-		if end.byte == len(text) {
-			break
+	return func(yield func(Chunk) bool) {
+		for from := (place{}); from.byte < len(text); {
+			end := cut(text, from, o)
+			c := Chunk{Text: text[from.byte:end.byte], Start: from.char, End: end.char, StartByte: from.byte, EndByte: end.byte}
+			if !yield(c) || end.byte == len(text) {
+				return
+			}
+			from = back(text, end, o.Overlap)
 		}
-		from = back(text, end, o.Overlap)
 	}
-	return list
 }
 
 // place is a place in a text.
