@@ -39,7 +39,8 @@ var calls = map[string]struct {
 			all, err := c.Collections(ctx)
 			return []any{len(all), all[0].Name, all[0].Dimension, all[0].Metric, all[0].CreatedAt.Unix()}, err
 		},
-		"", `{"collections":[{"name":"n","dimension":3,"metric":"dot","created_at":"1970-01-01T00:00:07Z"}]}`, []any{1, "n", 3, MetricDot, int64(7)},
+		"", `{"collections":[{"name":"n","dimension":3,"metric":"dot","created_at":"1970-01-01T00:00:07Z"}]}`,
+		[]any{1, "n", 3, MetricDot, int64(7)},
 	},
 	"create_collection": {
 		func(ctx context.Context, c *Client) (any, error) {
@@ -95,7 +96,8 @@ var calls = map[string]struct {
 			})
 		},
 		`{"collection":"a b","vectors":[{"vector":[1,-0.5],"id":"x","payload":{"k":"\u003cv\u003e"}},{"vector":[1]},{"sparse":{"s":{"indices":[1],"values":[2]}}}]}`,
-		`{"vector_ids":["x","y","z"]}`, []string{"x", "y", "z"},
+		`{"vector_ids":["x","y","z"]}`,
+		[]string{"x", "y", "z"},
 	},
 	"list_vectors": {
 		func(ctx context.Context, c *Client) (any, error) { return c.Collection("a b").ListVectors(ctx, List{}) },
@@ -104,19 +106,22 @@ var calls = map[string]struct {
 	},
 	"get_vector": {
 		func(ctx context.Context, c *Client) (any, error) { return c.Collection("a b").Get(ctx, "c/d") },
-		"", `{"id":"c/d","vector":[1]}`, Vector{ID: "c/d", Values: []float32{1}},
+		"", `{"id":"c/d","vector":[1]}`,
+		Vector{ID: "c/d", Values: []float32{1}},
 	},
 	"update_vector": {
 		func(ctx context.Context, c *Client) (any, error) {
 			return c.Collection("a b").UpdateVector(ctx, "c/d", Change{Payload: map[string]any{"k": nil}})
 		},
-		`{"payload":{"k":null}}`, `{"id":"c/d"}`, Vector{ID: "c/d"},
+		`{"payload":{"k":null}}`, `{"id":"c/d"}`,
+		Vector{ID: "c/d"},
 	},
 	"batch_update": {
 		func(ctx context.Context, c *Client) (any, error) {
 			return c.Collection("n").UpdateVectors(ctx, []VectorChange{{"x", Change{Values: []float32{1}}}})
 		},
-		`{"collection":"n","updates":[{"id":"x","vector":[1]}]}`, `{"missing":["x"]}`, []string{"x"},
+		`{"collection":"n","updates":[{"id":"x","vector":[1]}]}`, `{"missing":["x"]}`,
+		[]string{"x"},
 	},
 	"delete_vector": {func(ctx context.Context, c *Client) (any, error) {
 		return nil, c.Collection("a b").DeleteVector(ctx, "c/d")
@@ -141,20 +146,23 @@ var calls = map[string]struct {
 		func(ctx context.Context, c *Client) (any, error) {
 			return c.Collection("a b").Copy(ctx, Transfer{Destination: "n", Filter: &Filter{}, Cursor: "7"})
 		},
-		`{"destination":"n","filter":{},"cursor":"7"}`, `{"copied":3,"missing":[],"next_cursor":"8"}`, Transferred{Copied: 3, Missing: []string{}, Next: "8"},
+		`{"destination":"n","filter":{},"cursor":"7"}`, `{"copied":3,"missing":[],"next_cursor":"8"}`,
+		Transferred{Copied: 3, Missing: []string{}, Next: "8"},
 	},
 	"move_vectors": {
 		func(ctx context.Context, c *Client) (any, error) {
 			return c.Collection("a b").Move(ctx, Transfer{Destination: "n", IDs: []string{"x"}})
 		},
-		`{"destination":"n","ids":["x"]}`, `{"copied":1,"moved":1}`, Transferred{Copied: 1, Moved: 1},
+		`{"destination":"n","ids":["x"]}`, `{"copied":1,"moved":1}`,
+		Transferred{Copied: 1, Moved: 1},
 	},
 	"search_collection": {
 		func(ctx context.Context, c *Client) (any, error) {
 			return c.Collection("a b").Search(ctx, VectorSearch{Values: []float32{1}, Limit: 3, Threshold: new(float32(0)), Shown: Shown{NoPayload: true, Vector: true}})
 		},
 		`{"vector":[1],"limit":3,"threshold":0,"with_payload":false,"with_vector":true}`,
-		`{"results":[{"id":"x","vector":[1],"score":0.5}]}`, []Hit{{Vector{ID: "x", Values: []float32{1}}, 0.5}},
+		`{"results":[{"id":"x","vector":[1],"score":0.5}]}`,
+		[]Hit{{Vector{ID: "x", Values: []float32{1}}, 0.5}},
 	},
 	"batch_search": {
 		func(ctx context.Context, c *Client) (any, error) {
@@ -181,52 +189,61 @@ var calls = map[string]struct {
 		func(ctx context.Context, c *Client) (any, error) {
 			return c.Collection("a b").SearchText(ctx, TextSearch{Query: "q"})
 		},
-		`{"query":"q"}`, `{"results":[{"id":"x","score":2}]}`, []Hit{{Vector{ID: "x"}, 2}},
+		`{"query":"q"}`, `{"results":[{"id":"x","score":2}]}`,
+		[]Hit{{Vector{ID: "x"}, 2}},
 	},
 	"hybrid_search": {
 		func(ctx context.Context, c *Client) (any, error) {
 			return c.Collection("a b").SearchHybrid(ctx, HybridSearch{Query: "q", Alpha: new(0.0), Limit: 5})
 		},
-		`{"query":"q","alpha":0,"final_k":5}`, `{"results":[{"id":"x","score":2}],"sources":["text"]}`, HybridHits{[]Hit{{Vector{ID: "x"}, 2}}, []string{"text"}},
+		`{"query":"q","alpha":0,"final_k":5}`, `{"results":[{"id":"x","score":2}],"sources":["text"]}`,
+		HybridHits{[]Hit{{Vector{ID: "x"}, 2}}, []string{"text"}},
 	},
 	"search_semantic": {
 		func(ctx context.Context, c *Client) (any, error) {
 			return c.Collection("n").SearchSemantic(ctx, SemanticSearch{Query: "q", Rerank: true})
 		},
-		`{"collection":"n","query":"q","semantic_reranking":true}`, `{"results":[{"id":"x","score":2,"rerank_score":0}]}`, []Found{{ID: "x", Score: 2, Rerank: new(0.0)}},
+		`{"collection":"n","query":"q","semantic_reranking":true}`, `{"results":[{"id":"x","score":2,"rerank_score":0}]}`,
+		[]Found{{ID: "x", Score: 2, Rerank: new(0.0)}},
 	},
 	"contextual_search": {
 		func(ctx context.Context, c *Client) (any, error) {
 			return c.Collection("n").SearchInContext(ctx, ContextSearch{Query: "q", Context: map[string]any{"k": 1}})
 		},
-		`{"collection":"n","query":"q","context_filters":{"k":1}}`, `{"results":[]}`, []Found{},
+		`{"collection":"n","query":"q","context_filters":{"k":1}}`, `{"results":[]}`,
+		[]Found{},
 	},
 	"multi_collection_search": {
 		func(ctx context.Context, c *Client) (any, error) {
 			return c.SearchCollections(ctx, MultiSearch{Query: "q", Collections: []string{"n"}, Each: 2})
 		},
-		`{"query":"q","collections":["n"],"max_per_collection":2}`, `{"results":[{"collection":"n","id":"x","score":2}]}`, []Found{{Collection: "n", ID: "x", Score: 2}},
+		`{"query":"q","collections":["n"],"max_per_collection":2}`, `{"results":[{"collection":"n","id":"x","score":2}]}`,
+		[]Found{{Collection: "n", ID: "x", Score: 2}},
 	},
 	"search_intelligent": {
 		func(ctx context.Context, c *Client) (any, error) {
 			a, err := c.SearchIntelligent(ctx, IntelligentSearch{Query: "q", MMR: new(false)})
 			return []any{a.Results, a.Forms[0].Queries[0].Text, a.Forms[0].Queries[0].Weight}, err
 		},
-		`{"query":"q","mmr_enabled":false}`, `{"results":[],"collections":[{"collection":"n","queries":[{"text":"q","kind":"query","weight":0.5}]}]}`, []any{[]Found{}, "q", 0.5},
+		`{"query":"q","mmr_enabled":false}`, `{"results":[],"collections":[{"collection":"n","queries":[{"text":"q","kind":"query","weight":0.5}]}]}`,
+		[]any{[]Found{}, "q", 0.5},
 	},
 	"embed_text": {
 		func(ctx context.Context, c *Client) (any, error) { return c.Embed(ctx, "t") },
-		`{"text":"t"}`, `{"embedding":[1,2]}`, []float32{1, 2},
+		`{"text":"t"}`, `{"embedding":[1,2]}`,
+		[]float32{1, 2},
 	},
 	"get_embedding_endpoint": {
 		func(ctx context.Context, c *Client) (any, error) { return c.GetEmbeddingEndpoint(ctx) },
-		"", `{"url":"u","has_api_key":true}`, EmbeddingEndpoint{URL: "u", HasAPIKey: true},
+		"", `{"url":"u","has_api_key":true}`,
+		EmbeddingEndpoint{URL: "u", HasAPIKey: true},
 	},
 	"set_embedding_endpoint": {
 		func(ctx context.Context, c *Client) (any, error) {
 			return c.SetEmbeddingEndpoint(ctx, EmbeddingEndpoint{URL: "u", Model: "m", Dimension: 3, APIKey: "k", HasAPIKey: true, UpdatedAt: "x"})
 		},
-		`{"url":"u","model":"m","dimension":3,"api_key":"k"}`, `{"url":"u"}`, EmbeddingEndpoint{URL: "u"},
+		`{"url":"u","model":"m","dimension":3,"api_key":"k"}`, `{"url":"u"}`,
+		EmbeddingEndpoint{URL: "u"},
 	},
 	"delete_embedding_endpoint": {func(ctx context.Context, c *Client) (any, error) { return nil, c.DeleteEmbeddingEndpoint(ctx) }, "", `{}`, nil},
 }
