@@ -22,17 +22,30 @@ const (
 	// noEventsPause is the pause after an answer that is no page of events, from
 	// a hub that is there.
 	noEventsPause = 5 * time.Second
+	// The pause after a page without events that the hub did not hold back, or
+	// that begins anew: doubled each time.
+	hastePauseMin = time.Second
+	hastePauseMax = 5 * time.Second
 )
 
 // follow reads the hub's events until Stop. As long as the hub is away it is the
-// one who tries, with a question that does not wait.
+// one who tries, with a question that does not wait. A hub that answers at once,
+// whatever there is, is not asked in a loop.
 func (h *Hub) follow() {
-	pause, wait := probePauseMin, time.Duration(0)
+	pause, wait, haste, reset := probePauseMin, time.Duration(0), hastePauseMin, false
 	for h.ctx.Err() == nil {
-		err := h.readEvents(wait)
+		asked := time.Now()
+		p, err := h.readEvents(wait, reset)
 		if err == nil {
 			h.client.link.close()
-			pause, wait = probePauseMin, eventWait
+			held := wait == 0 || len(p.events) > 0 || time.Since(asked) >= hastePauseMin
+			pause, wait, reset = probePauseMin, eventWait, p.reset
+			if held && !reset {
+				haste = hastePauseMin
+				continue
+			}
+			sleep(h.ctx, haste)
+			haste = min(2*haste, hastePauseMax)
 			continue
 		}
 		if wait = 0; !errors.As(err, new(retryable)) && h.client.link.state().Connected {
@@ -45,20 +58,21 @@ func (h *Hub) follow() {
 }
 
 // readEvents asks for what happened behind what is known, and takes it over. It
-// returns when that is done and kept.
-func (h *Hub) readEvents(wait time.Duration) error {
+// returns when that is done and kept. again says that the page before was a reset.
+func (h *Hub) readEvents(wait time.Duration, again bool) (p eventPage, err error) {
 	after := h.cursor.version()
-	var p eventPage
 	path := "/api/v1/events?after=" + strconv.FormatUint(after, 10) + "&wait=" + strconv.Itoa(int(wait/time.Second))
-	err := h.client.try(h.ctx, question{
+	err = h.client.try(h.ctx, question{
 		method: "GET", path: path, bytesMax: pageBytesMax,
 		decode: func(b []byte) (err error) { p, err = decodeEvents(b, after); return err },
 	}, wait+eventMargin)
 	if err != nil {
-		return err
+		return p, err
+	}
+	if p.reset && !again {
+		h.options.Logger.Warn("events of the hub were missed: everything is asked for anew", "hub", h.options.URL)
 	}
 	if p.reset {
-		h.options.Logger.Warn("events of the hub were missed: everything is asked for anew", "hub", h.options.URL)
 		h.memory.reset()
 	}
 	if len(p.events) > 0 {
@@ -74,13 +88,13 @@ func (h *Hub) readEvents(wait time.Duration) error {
 		}
 	}
 	if p.last == after && len(deleted) == 0 {
-		return nil
+		return p, nil
 	}
 	if err := h.cursor.advance(p.last, deleted); err != nil {
 		h.options.Logger.Error("how far the hub's events were read is not kept", "error", err)
-		return err
+		return p, err
 	}
-	return nil
+	return p, nil
 }
 
 // eraseAgain is the pause before another try to drop a tenant's data.

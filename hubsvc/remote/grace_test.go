@@ -26,6 +26,9 @@ type paper struct {
 	away  atomic.Bool
 	asked atomic.Int64 // about keys
 	valid atomic.Pointer[string]
+
+	events atomic.Pointer[string] // nil: there are none, and the hub waits for them
+	polls  atomic.Int64           // about events
 }
 
 const paperKey = "hh_live_paperpaperpaperpaperpaperpaperpaper"
@@ -43,6 +46,9 @@ func (p *paper) RoundTrip(r *http.Request) (*http.Response, error) {
 		body = strings.ReplaceAll(*p.valid.Load(), "k_1", "k_"+hex.EncodeToString(sum[:8]))
 	case strings.HasSuffix(r.URL.Path, "/quota"):
 		body = `{"tenant_id":"acme","plan":"pro","vector_count":5,"version":1}`
+	case p.events.Load() != nil:
+		p.polls.Add(1)
+		body = *p.events.Load()
 	case r.URL.Query().Get("wait") != "0":
 		select {
 		case <-time.After(10 * time.Second):
