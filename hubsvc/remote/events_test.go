@@ -232,6 +232,11 @@ func TestReadmit(t *testing.T) {
 	if tc, err := leader.Readmit(t.Context(), op); err != nil || !tc.IsOperator {
 		t.Errorf("the operator: %+v, %v", tc, err)
 	}
+	disguised := said
+	disguised.KeyID = op.KeyID // an id that is the operator's here, of a request that is none
+	if tc, err := leader.Readmit(t.Context(), disguised); err == nil || tc.IsOperator {
+		t.Errorf("a tenant's request with the id of the operator's key: %+v, %v", tc, err)
+	}
 	forged := tenant.Context{IsOperator: true, KeyID: "k_x", ValidatedAt: time.Now()}
 
 	k, plain, err := h.CreateKey(t.Context(), hubsvc.KeySpec{Tenant: h.acme, Permissions: []tenant.Permission{tenant.Admin}})

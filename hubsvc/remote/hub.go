@@ -263,7 +263,14 @@ func (h *Hub) Identify(ctx context.Context, id tenant.KeyID) (tenant.Context, er
 // key. While the hub is away and nothing is known here, what the other node was
 // told counts as long as it may there, unless an event has ended it.
 func (h *Hub) Readmit(ctx context.Context, tc tenant.Context) (tenant.Context, error) {
-	if next, err := h.own.Readmit(ctx, tenant.Context{KeyID: tc.KeyID, RequestID: tc.RequestID, Nonce: tc.Nonce, Claim: tc.Claim}); err == nil && next.IsOperator {
+	if tc.IsOperator { // of this cluster: the hub elsewhere knows nothing of it
+		next, err := h.own.Readmit(ctx, tenant.Context{KeyID: tc.KeyID, RequestID: tc.RequestID, Nonce: tc.Nonce, Claim: tc.Claim})
+		if err == nil && !next.IsOperator {
+			err = errKey
+		}
+		if err != nil {
+			return tenant.Context{}, err
+		}
 		return next, nil
 	}
 	next, err := h.Identify(ctx, tc.KeyID)
