@@ -2,6 +2,7 @@ package remote
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"strconv"
 	"time"
@@ -126,6 +127,9 @@ func (h *Hub) TenantKey(ctx context.Context, t tenant.ID, id tenant.KeyID) (hubs
 const (
 	keysInPage = 100
 	pagesMax   = 1000
+	// Of a whole list. A longer one is an error, and none of it is returned.
+	listRowsMax  = 100_000
+	listBytesMax = 64 << 20
 )
 
 // ListKeys returns the keys of a tenant, revoked ones too; with "" those of all
@@ -147,27 +151,34 @@ func (h *Hub) ListKeys(ctx context.Context, id tenant.ID) ([]hubsvc.Key, error) 
 	return keys, nil
 }
 
-// allPages reads a list to its end.
+// allPages reads a list to its end, within listRowsMax and listBytesMax.
 func allPages[T any](ctx context.Context, h *Hub, path string, q url.Values, decode func([]byte) (page[T], error)) ([]T, error) {
 	var all []T
+	size, seen := 0, map[string]bool{}
 	q.Set("limit", strconv.Itoa(keysInPage))
 	for range pagesMax {
 		var p page[T]
 		err := h.client.ask(ctx, question{
 			method: "GET", path: path + "?" + q.Encode(), bytesMax: pageBytesMax,
-			decode: func(b []byte) (err error) { p, err = decode(b); return err },
+			decode: func(b []byte) (err error) { size += len(b); p, err = decode(b); return err },
 		})
 		if err != nil {
 			return nil, err
+		}
+		if len(all)+len(p.rows) > listRowsMax || size > listBytesMax || seen[p.next] {
+			return nil, away(errList)
 		}
 		all = append(all, p.rows...)
 		if p.next == "" {
 			return all, nil
 		}
+		seen[p.next] = true
 		q.Set("cursor", p.next)
 	}
 	return nil, away(errForm)
 }
+
+var errList = errors.New("the hub's list has no end, or is too long")
 
 // RotateKey makes a key in another's place, like CreateKey.
 func (h *Hub) RotateKey(ctx context.Context, id tenant.KeyID, grace time.Duration) (hubsvc.Key, string, hubsvc.Key, error) {
