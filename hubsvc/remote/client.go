@@ -87,6 +87,12 @@ type retryable struct{ error }
 
 func (e retryable) Unwrap() error { return e.error }
 
+// garbled marks answers that cannot be read: the hub is there, and only who
+// asked this has no answer.
+type garbled struct{ error }
+
+func (e garbled) Unwrap() error { return e.error }
+
 // ask asks until there is an answer, Retries are used up or Timeout is over. Its
 // errors are *hubsvc.Error, with errAway in the chain unless the hub refused.
 func (c *client) ask(ctx context.Context, q question) error {
@@ -142,9 +148,7 @@ func (c *client) try(ctx context.Context, q question, limit time.Duration) error
 		return c.refused(q, status, body)
 	}
 	if err := q.decode(body); err != nil {
-		err = fmt.Errorf("%s %s: %w", q.method, q.path, err)
-		c.lost(err)
-		return away(err)
+		return c.unread(fmt.Errorf("%s %s: %w", q.method, q.path, err))
 	}
 	c.found("")
 	return nil
@@ -154,6 +158,14 @@ func (c *client) lost(err error) {
 	if c.link.failedTry(err.Error()) {
 		c.log.Warn("the hub is away", "hub", c.options.URL, "error", err)
 	}
+}
+
+// unread makes the error of an answer that cannot be read.
+func (c *client) unread(err error) error {
+	if c.link.unreadTry() {
+		c.log.Warn("an answer of the hub cannot be read", "hub", c.options.URL, "error", err)
+	}
+	return away(garbled{err})
 }
 
 func (c *client) found(refused string) {
@@ -183,8 +195,7 @@ func (c *client) refused(q question, status int, body []byte) error {
 	}
 	code, message, err := decodeRefusal(status, body)
 	if err != nil {
-		c.lost(cause)
-		return away(fmt.Errorf("%w: %w", cause, err))
+		return c.unread(fmt.Errorf("%w: %w", cause, err))
 	}
 	c.found("")
 	return &hubsvc.Error{Code: code, Message: message, Err: cause}

@@ -48,7 +48,7 @@ func (h *Hub) follow() {
 			haste = min(2*haste, hastePauseMax)
 			continue
 		}
-		if wait = 0; !errors.As(err, new(retryable)) && h.client.link.state().Connected {
+		if wait = 0; errors.As(err, new(garbled)) || !errors.As(err, new(retryable)) && h.client.link.state().Connected {
 			h.client.link.close() // it answers, if not this
 			pause = noEventsPause
 		}

@@ -10,6 +10,9 @@ import (
 // reached it again.
 const failuresMax = 5
 
+// unreadEvery is between two lines of the log about answers that cannot be read.
+const unreadEvery = time.Minute
+
 // link is the circuit breaker before the hub, and what is known of the way to it.
 type link struct {
 	mu       sync.Mutex
@@ -21,6 +24,7 @@ type link struct {
 	refused  string    // the hub does not take this node for a service
 	calls    uint64    // tries
 	failed   uint64
+	said     time.Time // when the log last had an answer that cannot be read
 }
 
 // State is what is known of the way to the hub.
@@ -44,7 +48,8 @@ func (l *link) allow() bool {
 	return !l.open
 }
 
-// answered notes that the hub is there, and reports whether it was away.
+// answered notes that the hub is there, so that everybody may ask, and reports
+// whether it was away.
 func (l *link) answered(refused string) (back bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -54,11 +59,11 @@ func (l *link) answered(refused string) (back bool) {
 	if back {
 		l.since = now
 	}
-	l.reached, l.reason, l.failures, l.refused = now, "", 0, refused
+	l.reached, l.reason, l.failures, l.refused, l.open = now, "", 0, refused, false
 	return back
 }
 
-// failedTry notes a try without an answer, or with one that is none, and
+// failedTry notes a try without an answer, and
 // reports whether the hub counts as away from now on.
 func (l *link) failedTry(reason string) (away bool) {
 	l.mu.Lock()
@@ -74,6 +79,20 @@ func (l *link) failedTry(reason string) (away bool) {
 	}
 	l.open = true
 	return true
+}
+
+// unreadTry notes a try with an answer that cannot be read, which says nothing
+// about the way to the hub, and reports whether it is time to say so.
+func (l *link) unreadTry() (say bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.calls++
+	l.failed++
+	now := time.Now()
+	if say = now.Sub(l.said) >= unreadEvery; say {
+		l.said = now
+	}
+	return say
 }
 
 // close lets everybody ask again.

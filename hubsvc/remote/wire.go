@@ -127,6 +127,7 @@ var (
 	errKey       = &hubsvc.Error{Code: hubsvc.CodeAuthInvalidKey, Message: "the access key is not valid"}
 	errExpired   = &hubsvc.Error{Code: hubsvc.CodeAuthKeyExpired, Message: "the access key has expired"}
 	errSuspended = &hubsvc.Error{Code: hubsvc.CodeTenantSuspended, Message: "the tenant is suspended"}
+	errUnknown   = &hubsvc.Error{Code: hubsvc.CodeForbidden, Message: "the access key is of a kind, or has a permission, that this version of Waggle does not know"}
 	errNoTenant  = &hubsvc.Error{Code: hubsvc.CodeNotFound, Message: "there is no such tenant"}
 )
 
@@ -157,10 +158,13 @@ func decodeWhose(b []byte, now time.Time) (whose, error) {
 	if w.ExpiresAt != nil {
 		a.tc.ExpiresAt = w.ExpiresAt.Time
 	}
-	return a, w.complete(&a)
+	err = w.complete(&a)
+	return a, err
 }
 
-// complete adds whose the key is: a service's, or a tenant's and what it may.
+// complete adds whose the key is: a service's, or a tenant's and what it may. A
+// key of a later version, with words that are not known here, is refused: what
+// it grants is not known, and nobody else is concerned.
 func (w *whoseWire) complete(a *whose) error {
 	switch w.Kind {
 	case "", "tenant", "mcp":
@@ -171,7 +175,8 @@ func (w *whoseWire) complete(a *whose) error {
 		a.tc.Service = w.Service
 		return nil
 	default:
-		return errForm
+		*a = whose{refusal: errUnknown}
+		return nil
 	}
 	id, err := tenant.ParseID(w.TenantID)
 	if err != nil || w.Service != "" || len(w.Permissions) == 0 || len(w.Permissions) > permissionsMax {
@@ -181,7 +186,8 @@ func (w *whoseWire) complete(a *whose) error {
 	for _, s := range w.Permissions {
 		p, ok := tenant.ParsePermission(s)
 		if !ok {
-			return errForm
+			*a = whose{refusal: errUnknown}
+			return nil
 		}
 		a.tc.Permissions = append(a.tc.Permissions, p)
 	}
