@@ -21,9 +21,13 @@ import (
 // Where the hub is another one, what is in the log is sent to it.
 func startLogs(lc fx.Lifecycle, c Config, d *dataDir, n *actors.Node, h logHubs, log *slog.Logger) (*grains.Logs, error) {
 	hub := h.Hub
+	address := ""
+	if h.Remote != nil {
+		address = h.Remote.Address()
+	}
 	l, err := oplog.Open(oplog.Options{
 		Dir: filepath.Join(d.path, "operations"), BytesMax: c.OperationLog.KeepBytes, AgeMax: c.OperationLog.KeepFor, Logger: log,
-		Outbox: h.Remote != nil,
+		Outbox: h.Remote != nil, Hub: address,
 	})
 	if err != nil {
 		return nil, err

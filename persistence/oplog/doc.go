@@ -39,11 +39,12 @@
 //
 // The file "position" says up to where the hub has the rows. It has two slots,
 // at 0 and 4096, which are written in turn, each synced; the one with the
-// greater sequence that is good counts. Without any the rows are sent again,
-// and the hub knows them by their ids.
+// greater sequence that is good counts. Where there is none, or that of another
+// hub, the hub gets what comes from then on. A log without an outbox has no such
+// file.
 //
 //	slot    | u32 magic "WOPP" | u32 0 | u64 sequence | u64 segment | u64 offset |
-//	        | u64 rows dropped so far | u32 CRC |
+//	        | u64 rows dropped so far | first 8 bytes of the SHA-256 of the hub's address | u32 CRC |
 //
 // Rejected: a goroutine that writes (a row would be lost with the process, or
 // cost a hand-over each); a log in the store (a transaction and a replica for

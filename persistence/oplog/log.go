@@ -24,6 +24,7 @@ type Options struct {
 	BytesMax  int64         // of all files; the oldest go. 0: 256 MB
 	AgeMax    time.Duration // of rows; 0: any
 	Outbox    bool          // the rows have to be sent to a hub
+	Hub       string        // its address: rows kept for another, or for none, are not sent to it
 	SyncEvery time.Duration // 0: a second
 	Logger    *slog.Logger
 

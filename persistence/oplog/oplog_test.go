@@ -471,7 +471,7 @@ func FuzzPosition(f *testing.F) {
 	f.Fuzz(func(t *testing.T, at int, flip byte, cut bool) {
 		path := filepath.Join(t.TempDir(), "position")
 		var p positionFile
-		if _, _, err := p.open(path); err != nil {
+		if _, _, _, err := p.open(path, 7); err != nil {
 			t.Fatal(err)
 		}
 		for i := range uint64(3) {
@@ -495,9 +495,12 @@ func FuzzPosition(f *testing.F) {
 			t.Fatal(err)
 		}
 		var again positionFile
-		got, dropped, err := again.open(path)
+		got, dropped, known, err := again.open(path, 7)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if known != (got != Position{}) {
+			t.Fatalf("%+v is known: %v", got, known)
 		}
 		if (got != Position{} || dropped != 0) && (got != Position{dropped + 1, dropped} || dropped < 1) {
 			t.Fatalf("%+v, %d", got, dropped)

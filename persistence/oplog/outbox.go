@@ -1,9 +1,11 @@
 package oplog
 
 import (
+	"crypto/sha256"
 	"errors"
 	"hash/crc32"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -13,7 +15,7 @@ import (
 
 const (
 	magicPosition = 0x50504f57 // "WOPP"
-	slotBytes     = 4 + 4 + 4*8 + 4
+	slotBytes     = 4 + 4 + 5*8 + 4
 	slotApart     = 4096
 )
 
@@ -28,32 +30,43 @@ func (p Position) before(other Position) bool {
 	return p.Segment < other.Segment || p.Segment == other.Segment && p.Offset < other.Offset
 }
 
-// positionFile keeps a Position, and how many rows were dropped.
+// positionFile keeps a Position, and how many rows were dropped, of one hub.
 type positionFile struct {
 	mu       sync.Mutex
 	file     *os.File // nil: there is no outbox
 	sequence uint64
+	hub      uint64 // hubMark of its address
 }
 
-func (f *positionFile) open(path string) (p Position, dropped uint64, err error) {
+// hubMark tells hubs apart.
+func hubMark(address string) uint64 {
+	sum := sha256.Sum256([]byte(address))
+	return le.Uint64(sum[:])
+}
+
+// open returns what is kept of the hub with a mark. known is false where nothing
+// is, such as for the first time and after another hub.
+func (f *positionFile) open(path string, hub uint64) (p Position, dropped uint64, known bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.hub = hub
 	if f.file, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
-		return p, 0, err
+		return p, 0, false, err
 	}
 	for slot := range int64(2) {
 		b := make([]byte, slotBytes)
 		if _, err := f.file.ReadAt(b, slot*slotApart); err != nil && !errors.Is(err, io.EOF) {
-			return p, 0, errors.Join(err, f.file.Close())
+			return p, 0, false, errors.Join(err, f.file.Close())
 		}
 		if le.Uint32(b) != magicPosition || le.Uint32(b[slotBytes-4:]) != crc32.Checksum(b[:slotBytes-4], castagnoli) {
 			continue
 		}
 		if sequence := le.Uint64(b[8:]); sequence > f.sequence {
 			f.sequence, p, dropped = sequence, Position{le.Uint64(b[16:]), le.Uint64(b[24:])}, le.Uint64(b[32:])
+			known = le.Uint64(b[40:]) == hub
 		}
 	}
-	return p, dropped, nil
+	return p, dropped, known, nil
 }
 
 // put makes a position durable. It goes into the slot that does not count, so
@@ -66,7 +79,7 @@ func (f *positionFile) put(p Position, dropped uint64) error {
 	}
 	b := le.AppendUint32(le.AppendUint32(make([]byte, 0, slotBytes), magicPosition), 0)
 	b = le.AppendUint64(le.AppendUint64(le.AppendUint64(b, f.sequence+1), p.Segment), p.Offset)
-	b = le.AppendUint64(b, dropped)
+	b = le.AppendUint64(le.AppendUint64(b, dropped), f.hub)
 	b = le.AppendUint32(b, crc32.Checksum(b, castagnoli))
 	if _, err := f.file.WriteAt(b, int64((f.sequence+1)%2)*slotApart); err != nil {
 		return err
@@ -89,14 +102,29 @@ func (f *positionFile) close() error {
 	return err
 }
 
-// openPosition finds out which rows the hub does not have.
+// openPosition finds out which rows the hub does not have. Rows from before it
+// was this node's hub are not for it: they may be of tenants whom it does not
+// know, and whose business is not its.
 func (l *Log) openPosition() error {
+	path := filepath.Join(l.options.Dir, "position")
 	if !l.options.Outbox {
-		return nil
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil // whichever hub comes next, what is kept from now on is not for it
 	}
-	p, dropped, err := l.positions.open(filepath.Join(l.options.Dir, "position"))
+	p, dropped, known, err := l.positions.open(path, hubMark(l.options.Hub))
 	if err != nil {
 		return err
+	}
+	if !known {
+		p, dropped = Position{Segment: l.mu.next}, 0
+		if len(l.mu.segments) > 0 {
+			l.log.Info("the hub gets the operation log from now on; the rows before stay here", "hub", l.options.Hub)
+		}
+		if err := l.positions.put(p, dropped); err != nil {
+			return errors.Join(err, l.positions.close())
+		}
 	}
 	if err := syncDir(l.options.Dir); err != nil {
 		return errors.Join(err, l.positions.close())

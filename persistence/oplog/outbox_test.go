@@ -42,3 +42,44 @@ func TestNumbersGoOn(t *testing.T) {
 		t.Errorf("the hub has %d rows of %d, %+v", len(h.got), from+50, st)
 	}
 }
+
+// TestAnotherHub: a hub gets no row from before it was the node's hub, also when
+// it was so once before; and each that is its own once.
+func TestAnotherHub(t *testing.T) {
+	dir := t.TempDir()
+	from := 0
+	for i, c := range []struct {
+		hub  string // "": none
+		send bool   // it gets the rows
+	}{
+		{"", false},
+		{"https://a.example", true},
+		{"https://a.example", false},
+		{"https://a.example", true}, // also those of the time before
+		{"https://a.example", false},
+		{"https://b.example", true},
+		{"", false},
+		{"https://b.example", true},
+	} {
+		l := open(t, Options{Dir: dir, Outbox: c.hub != "", Hub: c.hub})
+		fillLog(l, from, from+50)
+		from += 50
+		want := ids(from-50, from)
+		if i == 3 {
+			want = ids(from-100, from)
+		}
+		if w := l.Stats().Waiting; c.hub != "" && w != int64(len(want)) {
+			t.Errorf("%d, %s: %d rows wait, want %d", i, c.hub, w, len(want))
+		}
+		if c.send {
+			h := &fakeHub{}
+			s := ship(t, l, h)
+			await(t, func() bool { return l.Stats().Waiting == 0 })
+			s.Stop(t.Context())
+			if !slices.Equal(h.got, want) {
+				t.Errorf("%d: %s got %d rows, want %d", i, c.hub, len(h.got), len(want))
+			}
+		}
+		stop(t, l)
+	}
+}
