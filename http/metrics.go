@@ -11,6 +11,7 @@ import (
 
 	"github.com/hivehub/waggle/collection"
 	"github.com/hivehub/waggle/http/embedding"
+	"github.com/hivehub/waggle/tenant"
 )
 
 // meter counts what the edge does. Its labels come from the route table and
@@ -66,11 +67,42 @@ func newMeter(version string, state prometheus.Collector, rest prometheus.Gather
 	build.Set(1)
 	m.open.MustRegister(m.requests, m.seconds, m.refusals, m.rates, m.errors, m.quotas, m.tools, m.calls, build, state, newPauses(),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.begin()
 	m.all = prometheus.Gatherers{m.open}
 	if rest != nil {
 		m.all = append(m.all, rest)
 	}
 	return m
+}
+
+// begin makes the series that the tables know: what has not happened yet is 0,
+// not absent, so that the first time is seen as a change.
+func (m *meter) begin() {
+	for _, f := range faults.reasons {
+		m.errors.WithLabelValues(f.word)
+	}
+	for _, f := range faults.codes {
+		m.errors.WithLabelValues(f.word)
+		if f.native == 401 {
+			m.refusals.WithLabelValues(f.word)
+		}
+	}
+	for _, reason := range []collection.Reason{reasonAuthMissing, reasonAuthFormat, reasonAuthKey, reasonAuthExpired, reasonAuthRate, collection.ReasonNonceReplayed} {
+		m.refusals.WithLabelValues(faults.reasons[reason].word)
+	}
+	for name := range quotaNames {
+		m.quotas.WithLabelValues(name)
+	}
+	for window := range tenant.RateWindows {
+		for _, of := range []string{"tenant", "key"} {
+			m.rates.WithLabelValues(of, tenant.RateWindow(window).String())
+		}
+	}
+	for i := range mcpTools {
+		m.tools.WithLabelValues(mcpTools[i].name, "ok")
+		m.tools.WithLabelValues(mcpTools[i].name, "error")
+	}
+	m.calls.WithLabelValues("ok")
 }
 
 var statusClasses = [...]string{"other", "1xx", "2xx", "3xx", "4xx", "5xx"}
