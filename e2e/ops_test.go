@@ -16,7 +16,7 @@ var onlySometimes = []struct {
 	name, file string
 	labels     []string
 }{
-	{"waggle_hub_connected", "../hub_remote.go", []string{}},                               // of a hub outside of the cluster
+	{"waggle_hub_connected", "../hub_remote.go", []string{}},                                // of a hub outside of the cluster
 	{"waggle_tenant_quota_limit", "../http/tenant_metrics.go", []string{"tenant", "quota"}}, // of tenants with a limit
 }
 
