@@ -60,6 +60,7 @@ func serve(ctx context.Context, c Config) error {
 			startGrains,         // collections
 			startReporter,       // tells the hub what is used
 			startLogs,           // what is asked for
+			startTracing,        // where it goes
 			startEdge,           // HTTP
 		),
 		fx.Invoke(func(_ *httpedge.Server) {}, announce),

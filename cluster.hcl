@@ -136,6 +136,13 @@ metrics {
   tenants = 20
 }
 
+# Where traces of requests go, as OTLP over HTTP: "http://127.0.0.1:4318"; "" for
+# nowhere. They name tenants and routes, and nothing of what is asked or stored.
+tracing {
+  endpoint     = ""
+  sample_ratio = 0.1 # of all traces, by their ids: also of those that a caller begins
+}
+
 # How tenants share the processors. Searches, pages, counts, reads by filter and
 # the decoding of large bodies take turns: whoever has used the least time of
 # late goes first, and long scans give way.

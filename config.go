@@ -33,6 +33,7 @@ type Config struct {
 	Rerank       RerankConfig
 	OperationLog OperationLogConfig
 	Metrics      MetricsConfig
+	Tracing      TracingConfig
 }
 
 // MetricsConfig says what is among the series.
@@ -201,6 +202,7 @@ func DefaultConfig() Config {
 		Rerank:       RerankConfig{Timeout: embedding.TimeoutDefault, Form: formDocuments},
 		OperationLog: OperationLogConfig{KeepBytes: 256 << 20, KeepFor: 90 * 24 * time.Hour},
 		Metrics:      MetricsConfig{Tenants: 20},
+		Tracing:      TracingConfig{SampleRatio: 0.1},
 	}
 }
 
@@ -209,7 +211,7 @@ func DefaultConfig() Config {
 // underscore for each dot.
 type setting struct {
 	path   string
-	target any // *string, *secretText, *[]string, *bool, *int, *int64 or *time.Duration
+	target any // *string, *secretText, *[]string, *bool, *int, *int64, *float64 or *time.Duration
 }
 
 // otherNames are further environment variables of a setting, weaker than its own.
@@ -259,6 +261,8 @@ func (c *Config) settings() []setting {
 		{"operation_log.keep_bytes", &c.OperationLog.KeepBytes},
 		{"operation_log.keep_for", &c.OperationLog.KeepFor},
 		{"metrics.tenants", &c.Metrics.Tenants},
+		{"tracing.endpoint", &c.Tracing.Endpoint},
+		{"tracing.sample_ratio", &c.Tracing.SampleRatio},
 		{"search.slots", &c.Search.Slots},
 		{"search.slots_per_tenant", &c.Search.SlotsPerTenant},
 		{"search.queue", &c.Search.Waiting},
@@ -321,6 +325,7 @@ func (c *Config) Validate() error {
 		c.validateOpen(),
 		c.Embedding.validate(),
 		c.Rerank.validate(),
+		c.Tracing.validate(),
 		c.positive(),
 	}
 	if c.DataDir == "" {

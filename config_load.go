@@ -280,6 +280,10 @@ func (s setting) set(text string) error {
 		var n int64
 		n, err = s.number(text)
 		*t = int(n)
+	case *float64:
+		if *t, err = strconv.ParseFloat(text, 64); err != nil {
+			return fmt.Errorf("%q is not a number such as 0.1", text)
+		}
 	case *int64:
 		*t, err = s.number(text)
 	default:

@@ -152,6 +152,8 @@ func TestEveryKeyHasItsVariable(t *testing.T) {
 			want, got = 7, *c.settings()[i].target.(*int)
 		case *int64:
 			want, got = int64(7), *c.settings()[i].target.(*int64)
+		case *float64:
+			want, got = 7.0, *c.settings()[i].target.(*float64)
 		case *time.Duration:
 			want, got = 7*time.Second, *c.settings()[i].target.(*time.Duration)
 		}

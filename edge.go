@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/fx"
 
 	"github.com/hivehub/waggle/actors"
@@ -36,6 +37,7 @@ type behindEdge struct {
 	Tally      *tally.Tally
 	Reporter   *grains.Reporter // stops when nothing is answered any more
 	Logs       *grains.Logs
+	Tracer     trace.Tracer
 }
 
 // startEdge opens the node to the world: everything behind it is up.
@@ -59,7 +61,7 @@ func startEdge(lc fx.Lifecycle, c Config, l *listeners, b behindEdge, log *slog.
 			state.Parts["hub"] = part
 			return state
 		},
-		Registry: b.metrics(c, l), MeteredTenants: c.Metrics.Tenants,
+		Registry: b.metrics(c, l), MeteredTenants: c.Metrics.Tenants, Tracer: b.Tracer,
 		Count:      func(id tenant.ID) { b.Tally.Add(id, 0, tally.Counts{Requests: 1}) },
 		Embedding:  c.embedding(hub),
 		RecordAuth: authRecorder(n, hub), OperationLog: b.Logs,

@@ -48,6 +48,9 @@ var walls = map[string][]string{
 	"github.com/hashicorp/consul/api":     {"grains"},
 	"github.com/prometheus/client_golang": {"http", "."},
 	"github.com/spf13/cobra":              {"cli", "."},
+	"go.opentelemetry.io/otel/trace":      {"http", "grains", "."},
+	"go.opentelemetry.io/otel/sdk":        {"."},
+	"go.opentelemetry.io/otel/exporters":  {"."},
 
 	"github.com/modelcontextprotocol/go-sdk": {"http"},
 }

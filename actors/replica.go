@@ -39,6 +39,9 @@ func (r *Replica) settle() { r.settledOnce.Do(func() { close(r.settled) }) }
 type Proposal struct {
 	Tenant tenant.ID // whose turn it takes in the queue before the log
 	Data   []byte    // the encoded command; given away
+	// Committed is called, unless it is nil, when the entry is committed, by the
+	// replica: it must be quick.
+	Committed func()
 }
 
 // Group is the number of the raft group.
@@ -142,7 +145,7 @@ func (r *Replica) Post(p Proposal, reply chan<- collection.Outcome) {
 		return
 	}
 	begun := time.Now()
-	r.send(&propose{tenant: p.Tenant, data: p.Data, done: func(o collection.Outcome) {
+	r.send(&propose{tenant: p.Tenant, data: p.Data, committed: p.Committed, done: func(o collection.Outcome) {
 		r.admission.leave(size)
 		r.node.counters.proposals.Add(time.Since(begun))
 		reply <- o
@@ -262,6 +265,8 @@ type (
 		tenant tenant.ID
 		data   []byte
 		done   func(collection.Outcome)
+
+		committed func() // may be nil
 	}
 	readIndex struct {
 		tenant tenant.ID
@@ -425,7 +430,7 @@ func (a *replicaActor) proposeNow(p *propose) {
 		p.done(collection.Outcome{Err: errHandingOver})
 		return
 	}
-	a.driver.Propose(driver.Proposal{Data: p.data, Done: p.done})
+	a.driver.Propose(driver.Proposal{Data: p.data, Done: p.done, Committed: p.committed})
 }
 
 func (a *replicaActor) read(m *readIndex) {

@@ -15,6 +15,8 @@ type (
 	write struct {
 		data  []byte
 		reply chan<- collection.Outcome
+
+		committed func() // may be nil
 	}
 	// activate asks for the index; reply has room for one.
 	activate struct {
@@ -77,7 +79,7 @@ func offer[T any](reply chan<- T, v T) {
 // write hands the command on to the replica, whose answer goes to the caller
 // without passing here again.
 func (g *collectionGrain) write(m *write) {
-	g.handle.replica.Post(actors.Proposal{Tenant: g.handle.key.tenant, Data: m.data}, m.reply)
+	g.handle.replica.Post(actors.Proposal{Tenant: g.handle.key.tenant, Data: m.data, Committed: m.committed}, m.reply)
 }
 
 func (g *collectionGrain) activate(self *actor.PID, m *activate) {

@@ -30,6 +30,8 @@ func (o *Options) ensureDefaults() {
 // Query returns the points that a query asks for, the best first. It activates
 // the collection when it is idle, unless the query only lists points.
 func (c *Client) Query(ctx context.Context, tc tenant.Context, name string, q collection.Query) ([]collection.Hit, error) {
+	ctx, end := begin(ctx, "grain query")
+	defer end()
 	hits, err := c.query(ctx, tc, name, &planned{asked: q})
 	return hits, asError(err)
 }

@@ -54,6 +54,8 @@ func (c *Client) DeleteCollection(ctx context.Context, tc tenant.Context, name s
 // only a filter can name, is several entries; with an idempotency key it must
 // fit into one.
 func (c *Client) Write(ctx context.Context, tc tenant.Context, name string, w collection.Write, o collection.WriteOptions) (collection.Answer, error) {
+	ctx, end := begin(ctx, "grain write")
+	defer end()
 	if tc.Nonce != "" && tc.Claim == 0 {
 		tc.Claim = tenant.NewClaim() // the nonce is for all entries of this write
 	}
@@ -158,8 +160,10 @@ func (c *Client) writeOnce(ctx context.Context, tc tenant.Context, info collecti
 			return collection.Answer{}, err
 		}
 	}
+	p := beginProposal(ctx)
+	defer p.end()
 	reply := make(chan collection.Outcome, 1)
-	c.node.System().Root.Send(h.pid, &write{data: data, reply: reply})
+	c.node.System().Root.Send(h.pid, &write{data: data, reply: reply, committed: p.committed()})
 	if !o.Wait {
 		return c.accepted(reply)
 	}
@@ -228,7 +232,9 @@ func (c *Client) decide(ctx context.Context, r *actors.Replica, tc tenant.Contex
 	if err != nil {
 		return collection.Answer{}, err
 	}
-	return answerOf(r.Propose(ctx, actors.Proposal{Tenant: tc.TenantID, Data: data}))
+	p := beginProposal(ctx)
+	defer p.end()
+	return answerOf(r.Propose(ctx, actors.Proposal{Tenant: tc.TenantID, Data: data, Committed: p.committed()}))
 }
 
 func answerOf(answer any, err error) (collection.Answer, error) {

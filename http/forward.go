@@ -43,6 +43,7 @@ type forwarded struct {
 	Tenant  tenant.Context `msgpack:"t"`
 	Address netip.Addr     `msgpack:"a"` // of the client
 	Body    []byte         `msgpack:"b"`
+	Trace   string         `msgpack:"tp,omitempty"` // traceparent; the answerer's span is below it
 	Take    bool           `msgpack:"tk,omitempty"` // count one request against the tenant's rates, and do nothing else
 }
 
@@ -224,14 +225,16 @@ func (r *request) forward(number uint32, tc tenant.Context) error {
 	if q := r.http.URI().QueryString(); len(q) > 0 {
 		uri += "?" + string(q)
 	}
+	ctx, parent, end := r.spanTo(number)
+	defer end()
 	b, err := msgpack.Marshal(&forwarded{
-		Method: string(r.http.Method()), URI: uri, ID: r.id,
+		Method: string(r.http.Method()), URI: uri, ID: r.id, Trace: parent,
 		Header: r.carried(), Tenant: tc, Address: r.address(), Body: r.body,
 	})
 	if err != nil {
 		return err
 	}
-	b, err = r.s.cluster.Forward(r.ctx, number, b)
+	b, err = r.s.cluster.Forward(ctx, number, b)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/hivehub/waggle/collection"
 	"github.com/hivehub/waggle/tenant"
@@ -41,6 +42,7 @@ type request struct {
 	atHub     bool // of the listener where services ask the hub
 
 	stored     stored     // to be told to the tenant
+	span       trace.Span // nil: it is not traced
 	changesHub bool       // it changes the hub's state
 	forwarded  *forwarded // the request came from another node, which admitted it
 	failure    error      // and is answered with this
@@ -143,6 +145,9 @@ func of(ctx *fasthttp.RequestCtx) *request {
 func (r *request) end() {
 	if r.cancel != nil {
 		r.cancel()
+	}
+	if r.span != nil {
+		r.span.End() // a handler's panic
 	}
 	r.settleBody()
 	r.releaseBody()

@@ -236,7 +236,9 @@ func (r *request) run(rt *route) error {
 	if rt.op == tenant.OpAdmin || rt.ofNoTenant() {
 		r.ctx = hubsvc.WithActor(r.ctx, r.actor(&tc))
 	}
+	r.beginSpan(rt, string(tc.TenantID))
 	err = r.inCharge(rt, tc)
+	r.endSpan(err)
 	if err != nil && r.forwarded == nil && asError(err).Reason == collection.ReasonRate {
 		r.refusedByRate(&tc, asError(err))
 	}

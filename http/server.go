@@ -13,6 +13,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/hivehub/waggle/http/embedding"
 	"github.com/hivehub/waggle/hubsvc"
@@ -49,6 +50,8 @@ type Options struct {
 	// MeteredTenants is how many tenants the operator is shown one by one among the
 	// series, the busiest; default 20.
 	MeteredTenants int
+	// Tracer makes the spans of requests; nil: nothing is traced.
+	Tracer trace.Tracer
 }
 
 // Health is the state of the node as the probes show it.
@@ -75,6 +78,7 @@ type Server struct {
 	door    door
 	log     *slog.Logger
 	meter   *meter
+	tracer  trace.Tracer
 	tenants tenantMeter
 	metered int // tenants that the operator is shown
 	count   func(tenant.ID)
@@ -128,7 +132,7 @@ func New(o Options) *Server {
 		engine: o.Engine, hub: o.Hub, cluster: o.Cluster, nodes: o.Nodes, rates: o.Rates, health: o.Health,
 		version: o.Version, commit: o.Commit, operationLog: o.OperationLog,
 		limits: o.Limits, door: newDoor(&o), log: o.Logger,
-		embed: o.Embedding,
+		embed: o.Embedding, tracer: o.Tracer,
 		count: o.Count, started: time.Now(), metered: cmp.Or(o.MeteredTenants, meteredDefault),
 	}
 	s.meter = newMeter(o.Version, load{s}, o.Registry)

@@ -20,6 +20,9 @@ import (
 type Proposal struct {
 	Data []byte // not empty; copied
 	Done func(collection.Outcome)
+	// Committed is called, unless it is nil, when the entry is committed and handed
+	// out to be applied.
+	Committed func()
 }
 
 // waiter is a proposal on its way.
@@ -27,6 +30,8 @@ type waiter struct {
 	number uint64
 	bytes  uint64
 	done   func(collection.Outcome)
+
+	committed func() // may be nil
 }
 
 // proposals holds who waits. A leader's entries are committed in the order in
@@ -48,6 +53,7 @@ func (d *Driver) Propose(p Proposal) {
 		return
 	}
 	w := d.proposals.admit(uint64(len(p.Data)), p.Done)
+	w.committed = p.Committed
 	data := make([]byte, 8+len(p.Data))
 	binary.LittleEndian.PutUint64(data, w.number)
 	copy(data[8:], p.Data)
@@ -119,6 +125,9 @@ func (p *proposals) admit(bytes uint64, done func(collection.Outcome)) waiter {
 func (p *proposals) hand(number uint64) {
 	if p.handed == len(p.logged) || p.logged[p.handed].number != number {
 		panic(fmt.Sprintf("BUG: proposal %d was committed out of turn: %d of %d are handed out", number, p.handed, len(p.logged)))
+	}
+	if committed := p.logged[p.handed].committed; committed != nil {
+		committed()
 	}
 	p.handed++
 }

@@ -11,6 +11,9 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // The bounds of an answer.
@@ -56,6 +59,21 @@ func (e *Error) again() bool {
 	return e.Kind == KindRate || e.Kind == KindUnavailable && !errors.Is(e.cause, errOpen)
 }
 
+// span begins the span of a request to an endpoint, if the caller is traced.
+func span(ctx context.Context) (_ context.Context, end func(error)) {
+	parent := trace.SpanFromContext(ctx)
+	if !parent.IsRecording() {
+		return ctx, func(error) {}
+	}
+	ctx, s := parent.TracerProvider().Tracer("waggle").Start(ctx, "embedding call", trace.WithSpanKind(trace.SpanKindClient))
+	return ctx, func(err error) {
+		if err != nil {
+			s.SetStatus(codes.Error, "") // its text names the endpoint
+		}
+		s.End()
+	}
+}
+
 // backoff is half fixed and half chance, so that those who failed together do
 // not come back together.
 func backoff(attempt int) time.Duration {
@@ -81,7 +99,9 @@ func (c *Client) attempt(ctx context.Context, e *Endpoint, st *state, data []byt
 	o := unsure
 	defer func() { st.settle(o, c.now()) }()
 	begun := time.Now()
+	ctx, end := span(ctx)
 	answer, err := c.exchange(ctx, e, data, most)
+	end(err)
 	if c.observe != nil {
 		c.observe(err, time.Since(begun))
 	}
