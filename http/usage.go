@@ -67,6 +67,7 @@ func (s *Server) takeUsage(r *request, tc tenant.Context) error {
 	}
 	return r.sendJSON(200, map[string]any{
 		"success": true, "counted": taken.Counted, "repeated": taken.Repeated, "gaps": taken.Gaps, "ignored_entries": taken.Ignored,
+		"clipped_entries": taken.Clipped,
 	})
 }
 
@@ -404,7 +405,7 @@ func (s *Server) clusterTenants(r *request, _ tenant.Context) error {
 	for i, t := range page {
 		row := tenantUsageJSON{
 			ID: t.ID, Name: t.Name, CreatedAt: t.Created, Used: totals[i].StorageBytes, Quota: tenant.Unlimited,
-			Collections: totals[i].CollectionsCreated - totals[i].CollectionsDeleted, Vectors: totals[i].VectorCount,
+			Collections: totals[i].CollectionsCreated - min(totals[i].CollectionsCreated, totals[i].CollectionsDeleted), Vectors: totals[i].VectorCount,
 			Active: t.Status == hubsvc.Active, ReportedAt: totals[i].At,
 		}
 		if quota, err := s.hub.Quota(r.ctx, t.ID); err == nil { // it may have gone this moment

@@ -14,10 +14,17 @@ const (
 
 	reporterBytesMax    = 160
 	usageIDBytesMax     = 64
-	usageSourcesMax     = 100_000 // of all reporters
-	usageSeenMax        = 128     // reports of one source whose content is remembered
-	usageCollectionsMax = 100_000 // rows of one tenant; past that its totals alone
-	usageGoneMax        = 1_000   // of these, of collections that were deleted
+	usageReportersMax   = 1024        // besides this cluster itself
+	usageClustersMax    = 64          // reporters of one service
+	usageSourcesMax     = 4096        // of one reporter: partitions, and nodes that there are or were
+	usageIdleMs         = 400 * dayMs // after which a source is forgotten
+	usageSweptEntry     = 4           // sources that an entry looks at for that
+	usageSeenMax        = 128         // reports of one source whose content is remembered
+	usageCollectionsMax = 100_000     // rows of one tenant; past that its totals alone
+	usageGoneMax        = 1_000       // of these, of collections that were deleted
+
+	usageCountMax = 1 << 53     // of anything in one entry but bytes over time, which are held against levels
+	usageSlackMs  = 10 * 60_000 // by which a reporter's clock may differ
 )
 
 // TakeUsage counts reports, each once: a report is known by its reporter,
@@ -35,6 +42,7 @@ type UsageTaken struct {
 	Repeated int // reports that had been counted before
 	Gaps     int // how often reports were missing before one of these
 	Ignored  int // entries of tenants that are not known
+	Clipped  int // entries with more bytes over time than their levels and the hub's clock allow
 }
 
 func (*TakeUsage) code() byte { return 21 }
@@ -70,6 +78,9 @@ func validateReport(r *tenant.UsageReport) error {
 	if r.ReportID == "" || r.Sequence == 0 || name == "" || kind != "p" && kind != "n" {
 		return errorf(CodeInvalidRequest, "a report of usage needs a report_id, a sequence from 1 on, and a source of the form p:PARTITION or n:NODE")
 	}
+	if len(r.Entries) == 0 {
+		return errorf(CodeInvalidRequest, "report %d of %s has no entries", r.Sequence, r.Source)
+	}
 	if r.Start < 0 || r.End < r.Start || r.End > timeMaxMs {
 		return errorf(CodeInvalidRequest, "report %d of %s is of no period", r.Sequence, r.Source)
 	}
@@ -77,6 +88,29 @@ func validateReport(r *tenant.UsageReport) error {
 		if err := validateTenantID(r.Entries[i].Tenant); err != nil {
 			return err
 		}
+		if err := validateEntry(&r.Entries[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// validateEntry refuses what nobody can have counted.
+func validateEntry(e *tenant.UsageEntry) error {
+	for _, n := range [...]uint64{
+		e.VectorsInserted, e.VectorsDeleted, e.StorageAdded, e.StorageFreed, e.APIRequests, e.SearchCount,
+		e.VectorsScanned, e.BytesRead, e.VectorCount, e.StorageBytes,
+	} {
+		if n > usageCountMax {
+			return errorf(CodeInvalidRequest, "%d is more than anything in a report can be: %d", n, uint64(usageCountMax))
+		}
+	}
+	most := uint64(1)
+	if e.Collection == 0 {
+		most = UsageEntriesMax
+	}
+	if e.CollectionsCreated > most || e.CollectionsDeleted > most {
+		return errorf(CodeInvalidRequest, "%d collections created and %d deleted in an entry for %d", e.CollectionsCreated, e.CollectionsDeleted, most)
 	}
 	return nil
 }

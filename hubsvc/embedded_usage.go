@@ -179,12 +179,10 @@ func (s *UsageStatistics) collections(r Reader, id tenant.ID, q UsageQuery, now 
 
 func (s *UsageSum) add(t *UsageSum) {
 	addUsage(&s.Usage, &t.Usage)
-	if s.ByteSeconds += t.ByteSeconds; s.ByteSeconds < t.ByteSeconds {
-		s.ByteSeconds = ^uint64(0)
-	}
-	s.ByteHours += t.ByteHours
-	s.VectorCount += t.VectorCount
-	s.StorageBytes += t.StorageBytes
+	s.ByteSeconds = addCapped(s.ByteSeconds, t.ByteSeconds)
+	s.ByteHours = addCapped(s.ByteHours, t.ByteHours)
+	s.VectorCount = addCapped(s.VectorCount, t.VectorCount)
+	s.StorageBytes = addCapped(s.StorageBytes, t.StorageBytes)
 	s.At = max(s.At, t.At)
 }
 

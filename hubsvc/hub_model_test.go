@@ -534,6 +534,7 @@ func checkTables(t failer, tx *memTxn) {
 		{"certificates", l.Certificates, counts[tagErasure]},
 		{"order of certificates", l.Certificates, counts[tagErasureOrder]},
 		{"sweeps", l.Sweeps, counts[tagSweep]},
+		{"reporters of usage", l.UsageReporters, counts[tagUsageReporter]},
 		{"sources of usage", l.UsageSources, counts[tagUsageSource]},
 	} {
 		if c.got != c.want {

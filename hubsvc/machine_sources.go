@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"strings"
 
 	"github.com/hivehub/waggle/tenant"
 )
@@ -29,10 +30,10 @@ func (a *apply) claimReport(reporter string, r *tenant.UsageReport) (fresh bool,
 			err = errorf(CodeFailedPrecondition, "report %d of %s was counted with other content than this", r.Sequence, r.Source)
 		}
 		return false, 0, err
-	case !there && a.ledger.UsageSources >= usageSourcesMax:
-		return false, 0, errorf(CodeQuotaExceeded, "%d sources report usage, the most there can be", a.ledger.UsageSources)
 	case !there:
-		a.ledger.UsageSources++
+		if err := a.newSource(reporter); err != nil {
+			return false, 0, err
+		}
 	default:
 		missing = r.Sequence - source.Last - 1
 	}
@@ -81,4 +82,104 @@ func (a *apply) forgetSeen(reporter string, r *tenant.UsageReport, last uint64) 
 		}
 	}
 	return nil
+}
+
+// newSource counts one more source of a reporter. Each limit is of one reporter,
+// or of one service: what one of them invents takes no room from the others.
+func (a *apply) newSource(reporter string) error {
+	key := recordKey(tagUsageReporter, reporter)
+	row, there, err := get[usageReporter](a.tx, key)
+	if err != nil {
+		return err
+	}
+	if !there {
+		if row.Sources, err = a.newReporter(reporter); err != nil {
+			return err
+		}
+	}
+	if row.Sources >= usageSourcesMax {
+		return errorf(CodeQuotaExceeded, "%d sources of %s report usage, the most there can be", row.Sources, reporter)
+	}
+	row.Sources++
+	a.ledger.UsageSources++
+	return a.tx.Put(Bucket, key, encodeRecord(row))
+}
+
+// newReporter counts a reporter, and returns how many sources it has: a state of
+// old has sources without reporters. This cluster itself always has room.
+func (a *apply) newReporter(reporter string) (sources uint64, err error) {
+	service, _, _ := strings.Cut(reporter, "/")
+	of, err := firstKeys(a.tx, recordKey(tagUsageReporter, service+"/"), usageClustersMax)
+	if err != nil {
+		return 0, err
+	}
+	if reporter != a.cluster.ID.String() && (len(of) >= usageClustersMax || a.ledger.UsageReporters >= usageReportersMax) {
+		return 0, errorf(CodeQuotaExceeded, "%d clusters of %s, and %d in all, report usage: the most there can be", len(of), service, a.ledger.UsageReporters)
+	}
+	a.ledger.UsageReporters++
+	old, err := firstKeys(a.tx, usageSourceKey(tagUsageSource, reporter, ""), usageSourcesMax)
+	return uint64(len(old)), err
+}
+
+// sweepSources looks at the next sources of all and forgets those that have
+// been idle for long.
+func (a *apply) sweepSources() error {
+	var keys [][]byte
+	prefix := []byte{tagUsageSource}
+	from := prefix
+	if len(a.ledger.UsageSwept) > 0 {
+		from = append(bytes.Clone(a.ledger.UsageSwept), 0)
+	}
+	err := a.tx.Scan(Bucket, from, after(prefix), func(key, _ []byte) bool {
+		keys = append(keys, bytes.Clone(key))
+		return len(keys) < usageSweptEntry
+	})
+	if err != nil {
+		return err
+	}
+	a.ledger.UsageSwept = nil
+	if len(keys) == usageSweptEntry {
+		a.ledger.UsageSwept = keys[len(keys)-1]
+	}
+	for _, key := range keys {
+		source, _, err := get[usageSource](a.tx, key)
+		switch {
+		case err != nil:
+			return err
+		case source.At == 0: // of a state of old
+			source.At = a.now
+			err = a.tx.Put(Bucket, key, encodeRecord(source))
+		case a.now-source.At > usageIdleMs:
+			err = a.forgetSource(key)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forgetSource removes a source, and its reporter with the last one.
+func (a *apply) forgetSource(key []byte) error {
+	name, _, _ := strings.Cut(string(key[1:]), "\x00")
+	seen, err := firstKeys(a.tx, append(append([]byte{tagUsageSeen}, key[1:]...), 0), usageSeenMax)
+	if err != nil {
+		return err
+	}
+	for _, k := range append(seen, key) {
+		if err := a.tx.Delete(Bucket, k); err != nil {
+			return err
+		}
+	}
+	a.ledger.UsageSources--
+	reporter := recordKey(tagUsageReporter, name)
+	row, there, err := get[usageReporter](a.tx, reporter)
+	if err != nil || !there {
+		return err
+	}
+	if row.Sources--; row.Sources > 0 {
+		return a.tx.Put(Bucket, reporter, encodeRecord(row))
+	}
+	a.ledger.UsageReporters--
+	return a.tx.Delete(Bucket, reporter)
 }

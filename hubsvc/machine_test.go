@@ -190,6 +190,7 @@ func FuzzDecodeRecord(f *testing.F) {
 		_, _ = decodeRecord[auditPool](data)
 		_, _ = decodeRecord[usageRow](data)
 		_, _ = decodeRecord[usageSource](data)
+		_, _ = decodeRecord[usageReporter](data)
 		_, _ = decodeRecord[Event](data)
 		_, _ = decodeRecord[nonceRow](data)
 		_, _ = decodeRecord[CollectionRecord](data)

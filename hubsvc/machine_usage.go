@@ -19,6 +19,7 @@ import (
 
 func (a *apply) takeUsage(op *TakeUsage) (any, error) {
 	var taken UsageTaken
+	clipped := a.ledger.UsageClipped
 	for i := range op.Reports {
 		r := &op.Reports[i]
 		fresh, missing, err := a.claimReport(op.Reporter, r)
@@ -43,7 +44,11 @@ func (a *apply) takeUsage(op *TakeUsage) (any, error) {
 			}
 		}
 	}
-	return taken, nil
+	taken.Clipped = int(a.ledger.UsageClipped - clipped)
+	if taken.Counted == 0 {
+		return taken, nil
+	}
+	return taken, a.sweepSources()
 }
 
 // countEntry adds an entry to the totals. It reports false for a tenant of
@@ -68,8 +73,13 @@ func (a *apply) countEntry(reporter string, r *tenant.UsageReport, e *tenant.Usa
 		return true, a.tx.Put(Bucket, totalKey, encodeRecord(total))
 	}
 	u := entryUsage{reporter: reporter, entry: e, end: min(r.End, a.now), writes: strings.HasPrefix(r.Source, "p:")}
-	u.before, u.at = total.Bytes, total.At
+	u.before, u.at, u.ahead = total.Bytes, total.At, r.End > a.now+usageSlackMs
 	if u.writes {
+		t, err := decodeRecord[Tenant](alive)
+		if err != nil {
+			return false, err
+		}
+		u.born = t.Created
 		u.total(&total)
 	}
 	if e.Collection != 0 {
@@ -92,6 +102,30 @@ type entryUsage struct {
 	before   uint64 // the tenant's bytes before it
 	at       int64  // and as of when
 	shift    span   // what the entry adds to the tenant's bytes over time
+	ahead    bool   // the reporter's clock is not that of the hub
+	born     int64  // when the tenant was made
+}
+
+// stored is what the entry adds to the bytes over time of its collection, whose
+// row is as it was before. It is no more than the levels allow from there to the
+// end of the report, and some slack. A reporter whose clock is ahead cannot tell
+// at all, neither now nor until its clock is right: it is the level that was
+// known, by the hub's own clock.
+func (u *entryUsage) stored(row *usageRow) (s span, clipped bool) {
+	e, from := u.entry, row.At
+	if from == 0 {
+		from = u.born
+	}
+	past := max(u.end-from, 0)
+	if u.ahead {
+		return held(row.Bytes, past), true
+	}
+	peak := max(addCapped(row.Bytes, e.StorageAdded), addCapped(e.StorageBytes, e.StorageFreed))
+	s, most := held(e.ByteSeconds, 1000), held(peak, past+usageSlackMs)
+	if most.minus(s).High>>63 == 1 {
+		return most, true
+	}
+	return s, false
 }
 
 // total takes the tenant's row to the end of the report at its old level.
@@ -110,7 +144,13 @@ func (a *apply) countCollection(u *entryUsage, total *usageRow) error {
 	if err != nil {
 		return err
 	}
-	stored := held(e.ByteSeconds, 1000)
+	var stored span
+	if u.writes {
+		clipped := false
+		if stored, clipped = u.stored(&row); clipped {
+			a.ledger.UsageClipped++
+		}
+	}
 	if !there && total.Collections >= usageCollectionsMax {
 		if u.writes {
 			u.shift = stored
@@ -125,8 +165,8 @@ func (a *apply) countCollection(u *entryUsage, total *usageRow) error {
 	if u.writes {
 		u.shift = stored.plus(held(e.StorageBytes, total.At-u.end)).minus(held(row.Bytes, total.At-row.At))
 		total.Held = total.Held.plus(u.shift)
-		total.Bytes += e.StorageBytes - row.Bytes
-		total.Points += e.VectorCount - row.Points
+		total.Bytes = addCapped(subFloored(total.Bytes, row.Bytes), e.StorageBytes)
+		total.Points = addCapped(subFloored(total.Points, row.Points), e.VectorCount)
 		row.Held = row.Held.plus(stored)
 		row.Bytes, row.Points, row.At = e.StorageBytes, e.VectorCount, u.end
 	}

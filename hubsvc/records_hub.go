@@ -127,4 +127,8 @@ type ledger struct {
 	Sweeps       uint64 `msgpack:"sw"` // purged tenants that still have rows
 	UsageSources uint64 `msgpack:"us,omitempty"`
 	UsageGaps    uint64 `msgpack:"ug,omitempty"` // how often reports of a source were missing
+
+	UsageReporters uint64 `msgpack:"ur,omitempty"`
+	UsageClipped   uint64 `msgpack:"uc,omitempty"` // entries that told of more than can be
+	UsageSwept     []byte `msgpack:"uw,omitempty"` // key of the source that was looked at last
 }

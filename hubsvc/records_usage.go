@@ -35,6 +35,11 @@ type usageSource struct {
 	Told    int64  `msgpack:"a,omitempty"` // when the audit log had a row of that
 }
 
+// usageReporter is whoever has sources.
+type usageReporter struct {
+	Sources uint64 `msgpack:"s"`
+}
+
 func usageCollectionKey(t tenant.ID, id uint64, reporter string) []byte {
 	return append(be64(collectionPrefix(tagUsageCollection, t), id), reporter...)
 }
@@ -73,6 +78,9 @@ func addUsage(a *tenant.Usage, b *tenant.Usage) {
 		*c.sum = addCapped(*c.sum, c.n)
 	}
 }
+
+// subFloored is a - b, or nothing.
+func subFloored(a, b uint64) uint64 { return a - min(a, b) }
 
 // addCapped is a + b, or the most that can be said.
 func addCapped(a, b uint64) uint64 {

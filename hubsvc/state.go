@@ -69,6 +69,7 @@ type (
 //	0x1d tenant id 0x00 days since 1970 (4)               usageRow
 //	0x1e reporter 0x00 source                             usageSource
 //	0x1f reporter 0x00 source 0x00 sequence (8)           -> 16 bytes of the report's SHA-256
+//	0x20 reporter                                         usageReporter
 const (
 	tagCluster byte = iota + 1
 	tagPlan
@@ -101,6 +102,7 @@ const (
 	tagUsageDay
 	tagUsageSource
 	tagUsageSeen
+	tagUsageReporter
 
 	recordVersion = 1
 )
