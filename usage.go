@@ -74,6 +74,7 @@ func usageMetrics(reg *prometheus.Registry, r *grains.Reporter, t *tally.Tally) 
 		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "waggle", Name: name, Help: help}, value))
 	}
 	counter("usage_reports_sent_total", "Reports of usage that the hub has taken from this node.", func() float64 { return float64(r.Stats().Sent) })
+	counter("usage_reports_refused_total", "Reports of usage that were given up: the hub refused them for good.", func() float64 { return float64(r.Stats().Refused) })
 	gauge("usage_reports_waiting", "Reports of usage, of this node and of the partitions it leads, that the hub has not taken.", func() float64 { return float64(r.Stats().Waiting) })
 	gauge("usage_reports_oldest_seconds", "Age of the oldest of them, from the begin of its period.", func() float64 {
 		since := r.Stats().Since

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -58,12 +59,13 @@ func (c *Client) answerReport(ctx context.Context, _ uint32, request []byte) ([]
 
 // ReporterOptions are what a Reporter works with.
 type ReporterOptions struct {
-	Client   *Client
-	Tally    *tally.Tally
-	Sink     UsageSink
-	Cluster  func() string // the cluster's id
-	Interval time.Duration // between two reports of one source
-	Logger   *slog.Logger
+	Client    *Client
+	Tally     *tally.Tally
+	Sink      UsageSink
+	Cluster   func() string // the cluster's id
+	Interval  time.Duration // between two reports of one source
+	DropAfter time.Duration // that the hub has refused a report; 0: usageDropAfter
+	Logger    *slog.Logger
 }
 
 // Reporter makes reports of what was used, and gives them to the hub until it
@@ -75,22 +77,35 @@ type ReporterOptions struct {
 // there until an entry, or Done, says that the hub has it. So no leader needs to
 // know what the one before it has sent, and a crash between any two steps sends
 // a report once more, which the ledger passes over. While the hub is away it
-// tries again, less and less often.
+// tries again, less and less often. A report that it refuses for what is in it,
+// and goes on to refuse, is given up: the source's others would wait for it for
+// ever.
+//
+// A goroutine of its own has the tally on the disk every usageTick, however slow
+// the hub is.
 type Reporter struct {
 	options ReporterOptions
 	client  *Client
 	log     *slog.Logger
 
-	sent, waiting, since atomic.Int64 // see Stats
+	sent, waiting, since, refused, flushes atomic.Int64 // see Stats
 
 	background context.Context // ends when Stop begins
 	cancel     context.CancelFunc
 	last       context.Context // of what is done at Stop; set before cancel
-	done       chan struct{}
+	done       chan struct{}   // nothing is cut or sent any more
+	flushed    chan struct{}   // nor flushed
 
-	// Of the goroutine.
-	pause   time.Duration // before the next try; 0: the last one succeeded
-	retryAt time.Time
+	// Of the goroutine that cuts and sends.
+	pause    time.Duration // before the next try; 0: the last one succeeded
+	retryAt  time.Time
+	refusals map[string]refusal // by source; of those whose last report was refused
+}
+
+// refusal is a report that the hub does not take for what is in it.
+type refusal struct {
+	sequence uint64
+	since    time.Time
 }
 
 const (
@@ -104,13 +119,27 @@ const (
 	usageAtOnce   = 16
 	usagePauseMin = time.Second
 	usagePauseMax = time.Minute
+	// cutTimeout bounds what one partition is waited for, which may have lost its
+	// majority; cutsAtOnce is how many are.
+	cutTimeout = 5 * time.Second
+	cutsAtOnce = 8
+	// usageDropAfter is how long a report is tried again that the hub refuses for
+	// what is in it: a hub may be misled by its own fault, and that be mended.
+	usageDropAfter = time.Hour
 )
 
 // StartReporter returns a running Reporter; Stop ends it.
 func StartReporter(o ReporterOptions) *Reporter {
-	r := &Reporter{options: o, client: o.Client, log: o.Logger, done: make(chan struct{})}
+	if o.DropAfter == 0 {
+		o.DropAfter = usageDropAfter
+	}
+	r := &Reporter{
+		options: o, client: o.Client, log: o.Logger, done: make(chan struct{}), flushed: make(chan struct{}),
+		refusals: map[string]refusal{},
+	}
 	r.background, r.cancel = context.WithCancel(context.Background())
 	go r.run()
+	go r.flush()
 	return r
 }
 
@@ -121,6 +150,7 @@ func (r *Reporter) Stop(ctx context.Context) error {
 	r.last = ctx
 	r.cancel()
 	<-r.done
+	<-r.flushed
 	return nil
 }
 
@@ -129,11 +159,13 @@ type ReporterStats struct {
 	Sent    int64     // reports that the hub has taken
 	Waiting int64     // reports that it has not, of this node and of what it leads
 	Since   time.Time // begin of the period of the oldest of them; zero: there is none
+	Refused int64     // reports that were given up, since the hub refused them for good
+	Flushes int64     // how often what was read was put on the disk
 }
 
 // Stats may be called from anywhere.
 func (r *Reporter) Stats() ReporterStats {
-	s := ReporterStats{Sent: r.sent.Load(), Waiting: r.waiting.Load()}
+	s := ReporterStats{Sent: r.sent.Load(), Waiting: r.waiting.Load(), Refused: r.refused.Load(), Flushes: r.flushes.Load()}
 	if since := r.since.Load(); since > 0 {
 		s.Since = time.UnixMilli(since)
 	}
@@ -148,9 +180,6 @@ func (r *Reporter) run() {
 	for {
 		select {
 		case now := <-tick.C:
-			if err := r.options.Tally.Sync(); err != nil {
-				r.log.Warn("what was read is not on the disk yet", "err", err)
-			}
 			all := !now.Before(due)
 			if all {
 				due = now.Add(r.options.Interval)
@@ -164,6 +193,25 @@ func (r *Reporter) run() {
 			if err := r.send(ctx); err != nil {
 				r.log.Info("the last report of usage waits for the next start", "err", err)
 			}
+			return
+		}
+	}
+}
+
+// flush keeps the tally on the disk.
+func (r *Reporter) flush() {
+	defer close(r.flushed)
+	tick := time.NewTicker(usageTick)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if err := r.options.Tally.Flush(); err != nil {
+				r.log.Warn("what was read is not on the disk yet", "err", err)
+				continue
+			}
+			r.flushes.Add(1)
+		case <-r.done:
 			return
 		}
 	}
@@ -201,15 +249,32 @@ func (r *Reporter) cut(ctx context.Context, all bool) {
 			r.log.Warn("what was read cannot be reported yet", "err", err)
 		}
 	}
+	slots := make(chan struct{}, cutsAtOnce)
+	var wg sync.WaitGroup
 	for p := range r.led() {
 		dirty, err := dirtyWindows(p)
-		if err == nil && dirty > 0 && (all || dirty >= usageDirtyMax) {
-			err = r.client.proposeUntilDone(ctx, p, collection.Command{Op: collection.CutUsage{}})
-		}
-		if err != nil && ctx.Err() == nil {
+		switch {
+		case err != nil:
 			r.log.Debug("what was stored cannot be reported yet", "partition", p.Group()-1, "err", err)
+		case dirty > 0 && (all || dirty >= usageDirtyMax):
+			slots <- struct{}{}
+			wg.Go(func() {
+				defer func() { <-slots }()
+				if err := r.command(ctx, p, collection.CutUsage{}); err != nil && ctx.Err() == nil {
+					r.log.Debug("what was stored cannot be reported yet", "partition", p.Group()-1, "err", err)
+				}
+			})
 		}
 	}
+	wg.Wait()
+}
+
+// command has a partition do what is to be done, for so long as it may keep
+// others waiting.
+func (r *Reporter) command(ctx context.Context, p *actors.Replica, op collection.Op) error {
+	ctx, cancel := context.WithTimeout(ctx, cutTimeout)
+	defer cancel()
+	return r.client.proposeUntilDone(ctx, p, collection.Command{Op: op})
 }
 
 // led yields the partitions that this node leads.
@@ -279,7 +344,7 @@ func (r *Reporter) parcels() (all []parcel) {
 		}
 		if len(waiting) > 0 {
 			all = append(all, parcel{r.name(tenant.PartitionSource(p.Group()-1), waiting), func(ctx context.Context, upto uint64) error {
-				return r.client.proposeUntilDone(ctx, p, collection.Command{Op: collection.UsageDone{Upto: upto}})
+				return r.command(ctx, p, collection.UsageDone{Upto: upto})
 			}})
 		}
 	}
@@ -334,30 +399,76 @@ func boxes(parcels []parcel) (all [][]parcel) {
 // deliver gives the hub a box. One that it refuses is unpacked, so that no
 // source waits for what is wrong with another.
 func (r *Reporter) deliver(ctx context.Context, box []parcel) error {
-	call, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
 	var reports []tenant.UsageReport
 	for _, p := range box {
-		reports = append(reports, p.reports...)
+		for _, report := range p.reports {
+			if len(report.Entries) > 0 { // what was damaged on the disk can leave none
+				reports = append(reports, report)
+			}
+		}
 	}
-	err := r.options.Sink.ReportUsage(call, reports)
-	if err != nil && len(box) > 1 && !away(err) {
+	var err error
+	if len(reports) > 0 {
+		call, cancel := context.WithTimeout(ctx, callTimeout)
+		err = r.options.Sink.ReportUsage(call, reports)
+		cancel()
+	}
+	switch {
+	case err == nil:
+	case away(err):
+		return err
+	case len(box) > 1:
 		var all []error
 		for _, p := range box {
 			all = append(all, r.deliver(ctx, []parcel{p}))
 		}
 		return errors.Join(all...)
-	}
-	if err != nil {
+	case len(reports) > 1:
+		for i := range reports {
+			if err := r.deliver(ctx, []parcel{{reports[i : i+1], box[0].done}}); err != nil {
+				return err // those behind it wait: what is done is told by the last one's number
+			}
+		}
+		return nil
+	case !r.givesUp(&reports[0], err):
 		return err
+	default:
+		return box[0].done(ctx, reports[0].Sequence)
 	}
 	r.sent.Add(int64(len(reports)))
 	for _, p := range box {
-		if e := p.done(call, p.reports[len(p.reports)-1].Sequence); e != nil && err == nil {
+		last := p.reports[len(p.reports)-1]
+		delete(r.refusals, last.Source)
+		if e := p.done(ctx, last.Sequence); e != nil && err == nil {
 			err = e
 		}
 	}
 	return err
+}
+
+// givesUp reports whether a report that the hub has refused with err is lost:
+// the hub refuses it for what is in it, such as that it has counted another one
+// under its number, and has done so for DropAfter. A hub without room for it may
+// have some later.
+func (r *Reporter) givesUp(report *tenant.UsageReport, err error) bool {
+	e, ok := errors.AsType[*hubsvc.Error](err)
+	if !ok || e.Code != hubsvc.CodeFailedPrecondition && e.Code != hubsvc.CodeInvalidRequest {
+		return false
+	}
+	first, ok := r.refusals[report.Source]
+	if !ok || first.sequence != report.Sequence {
+		r.refusals[report.Source] = refusal{report.Sequence, time.Now()}
+		r.log.Warn("the hub refuses a report of usage", "source", report.Source, "sequence", report.Sequence, "err", err)
+		return false
+	}
+	if time.Since(first.since) < r.options.DropAfter {
+		return false
+	}
+	delete(r.refusals, report.Source)
+	r.refused.Add(1)
+	r.log.Error("a report of usage is given up: the hub refuses it for good, and what it counted is not billed",
+		"source", report.Source, "sequence", report.Sequence, "report_id", report.ReportID, "entries", len(report.Entries), "err", err)
+	return true
 }
 
 // away reports whether an error is of a hub that could not be asked, rather than

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -168,6 +169,89 @@ func TestRefusedReport(t *testing.T) {
 	}
 	if got := r.Stats(); got.Sent != 1 || got.Waiting != 1 {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestRefusedForGood: a report that the hub refuses for what is in it is given up
+// after a while, so that the next one of its source arrives; one for which the
+// hub has no room, or no time, never is.
+func TestRefusedForGood(t *testing.T) {
+	for _, c := range []struct {
+		refusal error
+		lost    bool
+	}{
+		{&hubsvc.Error{Code: hubsvc.CodeFailedPrecondition, Message: "other content"}, true},
+		{&hubsvc.Error{Code: hubsvc.CodeInvalidRequest, Message: "no"}, true},
+		{&hubsvc.Error{Code: hubsvc.CodeQuotaExceeded, Message: "no room"}, false},
+		{&hubsvc.Error{Code: hubsvc.CodeUnavailable, Message: "away"}, false},
+		{errors.New("a proxy's page"), false},
+		{context.DeadlineExceeded, false},
+	} {
+		t.Run(c.refusal.Error(), func(t *testing.T) {
+			t.Parallel()
+			k, counts := newMeteredKit(t)
+			counts.Add(k.tenant.TenantID, 0, tally.Counts{Requests: 7})
+			tries, next := 0, make(chan struct{})
+			var once sync.Once
+			picky := sinkFunc(func(_ context.Context, reports []tenant.UsageReport) error {
+				if reports[0].Sequence > 1 || tries == 3 {
+					once.Do(func() { close(next) })
+					return errors.New("enough")
+				}
+				if tries++; tries == 2 {
+					counts.Add(k.tenant.TenantID, 0, tally.Counts{Requests: 1})
+				}
+				return c.refusal
+			})
+			r := grains.StartReporter(grains.ReporterOptions{
+				Client: k.client, Tally: counts, Sink: picky, Interval: time.Nanosecond, DropAfter: time.Nanosecond,
+				Logger: slog.New(slog.DiscardHandler), Cluster: func() string { return "c" },
+			})
+			select {
+			case <-next:
+			case <-time.After(time.Minute):
+				t.Error("it is not tried again")
+			}
+			got := r.Stats().Refused
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			if err := r.Stop(ctx); err != nil {
+				t.Error(err)
+			}
+			if (got == 1) != c.lost || (counts.Waiting()[0].Sequence > 1) != c.lost {
+				t.Errorf("%d were given up, after %d tries", got, tries)
+			}
+		})
+	}
+}
+
+// TestFlushWithSlowHub: what was read is on the disk every second, however slow the hub is.
+func TestFlushWithSlowHub(t *testing.T) {
+	k, counts := newMeteredKit(t)
+	counts.Add(k.tenant.TenantID, 0, tally.Counts{Requests: 7})
+	asked := make(chan struct{})
+	var once sync.Once
+	slow := sinkFunc(func(ctx context.Context, _ []tenant.UsageReport) error {
+		once.Do(func() { close(asked) })
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	r := k.reporter(counts, slow, time.Nanosecond)
+	<-asked
+	before, late := r.Stats().Flushes, time.After(6*time.Second) // less than a call may take
+	look := time.NewTicker(50 * time.Millisecond)
+	defer look.Stop()
+	for r.Stats().Flushes < before+2 {
+		select {
+		case <-look.C:
+		case <-late:
+			t.Fatal("nothing is flushed while the hub thinks")
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := r.Stop(ctx); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -1,11 +1,11 @@
 // Package tally counts what tenants read and ask for, in a file that every
 // process of a node maps into its memory: a count is in the file when Add
 // returns, so kill -9 loses none, and no write, lock or allocation is on the
-// way of a request. A crash of the machine loses what came after the last Sync.
+// way of a request. A crash of the machine loses what came after the last Flush.
 // Neither ever adds: what is reported was counted, once.
 //
-// It owns the file and starts no goroutine. Add may be called from anywhere;
-// everything else belongs to one goroutine, which calls Sync every second.
+// It owns the file and starts no goroutine. Add and Flush may be called from
+// anywhere, the latter every second; everything else belongs to one goroutine.
 //
 // # Areas and reports
 //

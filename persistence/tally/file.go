@@ -165,10 +165,19 @@ func (t *Tally) inspect(number uint8) {
 	a.used.Store(int64(used))
 }
 
-// Sync writes to the disk what a crash of the machine must not forget.
-func (t *Tally) Sync() error {
+// Flush writes to the disk what a crash of the machine must not forget. It may
+// be called from anywhere until Close: the disk may have any moment of the file.
+func (t *Tally) Flush() error {
 	if err := unix.Msync(t.mem, unix.MS_SYNC); err != nil {
 		return fmt.Errorf("sync the tally: %w", err)
+	}
+	return nil
+}
+
+// Sync is a Flush of the owner, who then knows that the header is on the disk.
+func (t *Tally) Sync() error {
+	if err := t.Flush(); err != nil {
+		return err
 	}
 	t.unsynced = false
 	t.at("synced")
