@@ -51,11 +51,13 @@ type Log struct {
 
 	mu struct {
 		sync.Mutex
-		current  *segment   // written to; nil: rows are dropped
-		spare    *segment   // the next one
-		segments []*segment // by number: the sealed, then those that are full
-		next     uint64     // number of the next file
-		position Position   // up to where the hub has the rows
+		current  *segment      // written to; nil: rows are dropped
+		spare    *segment      // the next one
+		segments []*segment    // by number: the sealed, then those that are full
+		next     uint64        // number of the next file
+		room     chan struct{} // closed when the owner has made a spare, or could not
+		stuck    bool          // it could not
+		position Position      // up to where the hub has the rows
 		closed   bool
 	}
 	rows, dropped, damaged atomic.Uint64
@@ -63,6 +65,7 @@ type Log struct {
 
 	positions positionFile // guarded by its own lock
 	readers   chan struct{}
+	turns     turns
 	wake      chan struct{}   // the owner has something to do
 	flushes   chan chan error // asks for a sync, and takes its result
 	enough    chan struct{}   // a batch for the hub is there; has room for one
@@ -129,7 +132,7 @@ func (l *Log) open() error {
 	if err != nil {
 		return errors.Join(err, l.positions.close())
 	}
-	l.mu.current = s
+	l.mu.current, l.mu.room = s, make(chan struct{})
 	return nil
 }
 
@@ -202,8 +205,8 @@ func (l *Log) makeSegment() (*segment, error) {
 	return newSegment(l.options.Dir, number, l.options.segmentBytes)
 }
 
-// Append keeps a row. It never waits for the disk, save where that is full of
-// what it was given before; a row that cannot be kept is counted as dropped.
+// Append keeps a row. It never waits for the disk: a row that comes while the
+// segment is full and the next one is not ready is counted as dropped.
 func (l *Log) Append(o *tenant.LoggedOperation) {
 	t := textsOf(o)
 	size := sizeOf(&t)
@@ -214,13 +217,7 @@ func (l *Log) Append(o *tenant.LoggedOperation) {
 		l.dropped.Add(1)
 		return
 	}
-	l.rows.Add(1)
-	if l.options.Outbox && o.Tenant != "" && l.waiting.Add(1) == tenant.LogBatchMax {
-		select {
-		case l.enough <- struct{}{}:
-		default:
-		}
-	}
+	l.kept(o)
 }
 
 // append writes the row where there is room. The lock is held.
@@ -255,26 +252,19 @@ func guardedPut(b []byte, base uint32, o *tenant.LoggedOperation, t *[texts]stri
 	return true
 }
 
-// turn goes over to the next segment; nil when there is none. The lock is held.
+// turn goes over to the next segment; nil where the owner has none ready: only
+// it makes them, so that nobody waits for the disk with the lock held.
 func (l *Log) turn() *segment {
-	if l.mu.closed {
+	if l.mu.spare == nil {
+		if !l.mu.stuck {
+			l.nudge()
+		}
 		return nil
 	}
-	if l.mu.spare == nil && l.mu.current == nil {
-		return nil // the owner tries
-	}
-	next := l.mu.spare
-	if next == nil && l.unsealed() < retiredMax { // the owner has not come to it
-		number := l.mu.next
-		l.mu.next++
-		next, _ = newSegment(l.options.Dir, number, l.options.segmentBytes) // the owner tries again, and says why
-	}
-	if l.mu.current != nil {
-		l.mu.segments = append(l.mu.segments, l.mu.current)
-	}
-	l.mu.current, l.mu.spare = next, nil
+	l.mu.segments = append(l.mu.segments, l.mu.current)
+	l.mu.current, l.mu.spare = l.mu.spare, nil
 	l.nudge()
-	return next
+	return l.mu.current
 }
 
 // unsealed counts the full segments that wait for the disk.
@@ -299,20 +289,47 @@ func (l *Log) nudge() {
 // an error, and then some may be.
 func (l *Log) AppendAll(ctx context.Context, rows []tenant.LoggedOperation) error {
 	for i := range rows {
-		t := textsOf(&rows[i])
-		size := sizeOf(&t)
-		l.mu.Lock()
-		ok := l.append(&rows[i], &t, size)
-		l.mu.Unlock()
-		if !ok {
-			return errors.New("the operation log cannot be written")
-		}
-		l.rows.Add(1)
-		if l.options.Outbox && rows[i].Tenant != "" {
-			l.waiting.Add(1)
+		if err := l.keep(ctx, &rows[i]); err != nil {
+			return err
 		}
 	}
 	return l.Flush(ctx)
+}
+
+// keep appends a row, and waits while the next segment is made.
+func (l *Log) keep(ctx context.Context, o *tenant.LoggedOperation) error {
+	t := textsOf(o)
+	size := sizeOf(&t)
+	for {
+		l.mu.Lock()
+		ok := l.append(o, &t, size)
+		room, never := l.mu.room, l.mu.stuck || l.mu.closed || l.mu.spare != nil
+		l.mu.Unlock()
+		switch {
+		case ok:
+			l.kept(o)
+			return nil
+		case never: // it was not for want of a segment, or none can be made
+			return errors.New("the operation log cannot be written")
+		}
+		select {
+		case <-room:
+		case <-l.done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// kept counts a row.
+func (l *Log) kept(o *tenant.LoggedOperation) {
+	l.rows.Add(1)
+	if l.options.Outbox && o.Tenant != "" && l.waiting.Add(1) == tenant.LogBatchMax {
+		select {
+		case l.enough <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // Flush returns when what was appended before is on the disk.

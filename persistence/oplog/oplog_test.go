@@ -80,6 +80,14 @@ func all(t testing.TB, l *Log, q tenant.LogQuery) (rows []tenant.LoggedOperation
 	}
 }
 
+// keep appends a row that must not be dropped, however slow the disk is.
+func keep(t testing.TB, l *Log, o *tenant.LoggedOperation) {
+	t.Helper()
+	if err := l.keep(t.Context(), o); err != nil {
+		t.Error(err)
+	}
+}
+
 func numbers(rows []tenant.LoggedOperation) (list []int) {
 	for _, o := range rows {
 		list = append(list, int(o.Time-1_000_000))
@@ -101,7 +109,7 @@ func TestRowsComeBack(t *testing.T) {
 			o.Failed, o.Code, o.Status, o.Points = true, "NOT_FOUND", 404, 7
 		}
 		want[id] = append(want[id], o)
-		l.Append(&o)
+		keep(t, l, &o)
 	}
 	for range 2 {
 		for id, rows := range want {
@@ -141,7 +149,7 @@ func TestManyAppenders(t *testing.T) {
 		wg.Go(func() {
 			for i := range each {
 				o := row("t_many", g*each+i)
-				l.Append(&o)
+				keep(t, l, &o)
 			}
 		})
 	}
@@ -177,7 +185,7 @@ func TestOldRowsGo(t *testing.T) {
 	l := open(t, Options{BytesMax: 512 << 10, AgeMax: time.Hour, SyncEvery: time.Millisecond, now: clock})
 	for i := range 20_000 {
 		o := row("t_a", i)
-		l.Append(&o)
+		keep(t, l, &o)
 		if i%500 == 0 {
 			await(t, func() bool { return l.Stats().Bytes <= 512<<10 })
 		}
@@ -267,11 +275,17 @@ func TestKilledAtEveryStep(t *testing.T) {
 	for range 2 { // the second start meets what the first has left
 		l := open(t, Options{Dir: dir, SyncEvery: time.Millisecond, step: step})
 		for range 900 {
-			appended.Lock()
-			o := row("t_a", count)
-			l.Append(&o)
-			count++
-			appended.Unlock()
+			await(t, func() bool { // there is a segment for it
+				appended.Lock()
+				defer appended.Unlock()
+				o, before := row("t_a", count), l.Stats().Dropped
+				l.Append(&o)
+				kept := l.Stats().Dropped == before
+				if kept {
+					count++
+				}
+				return kept
+			})
 		}
 		if err := l.Flush(t.Context()); err != nil {
 			t.Fatal(err)
@@ -294,7 +308,7 @@ func TestTornAndDamaged(t *testing.T) {
 	var want []tenant.LoggedOperation
 	for i := range n {
 		want = append(want, row("t_a", i))
-		l.Append(&want[i])
+		keep(t, l, &want[i])
 	}
 	image := copyDir(t, dir)
 	stop(t, l)
@@ -355,7 +369,7 @@ func TestUnreadableFile(t *testing.T) {
 	l := open(t, Options{Dir: dir})
 	for i := range 900 {
 		o := row("t_a", i)
-		l.Append(&o)
+		keep(t, l, &o)
 	}
 	stop(t, l)
 	b, err := os.ReadFile(segmentPath(dir, 1))
@@ -383,7 +397,7 @@ func TestForgedRecord(t *testing.T) {
 	for i := range 200 {
 		o := row("t_a", i)
 		o.Collection = strings.Repeat("x", i%8) + string(forged)
-		l.Append(&o)
+		keep(t, l, &o)
 	}
 	image := copyDir(t, dir)
 	b, err := os.ReadFile(segmentPath(image, 1))
@@ -417,6 +431,89 @@ func TestFullDisk(t *testing.T) {
 	one := []tenant.LoggedOperation{row("t_a", 1)}
 	if err := l.AppendAll(t.Context(), one); err == nil {
 		t.Error("a closed log took a batch")
+	}
+}
+
+// TestSlowDisk: while the next segment is being made nobody waits for it. Rows
+// that have no room are dropped and counted; a batch waits, and is whole.
+func TestSlowDisk(t *testing.T) {
+	release, made := make(chan struct{}), 0
+	l := open(t, Options{step: func(what string) {
+		if what != "make a segment" {
+			return
+		}
+		if made++; made > 2 {
+			<-release
+		}
+	}})
+	await(t, func() bool { l.mu.Lock(); defer l.mu.Unlock(); return l.mu.spare != nil })
+	const n = 2000 // more than two segments hold
+	for i := range n {
+		o := row("t_a", i)
+		l.Append(&o)
+	}
+	s := l.Stats()
+	if s.Dropped == 0 || s.Rows+s.Dropped != n {
+		t.Errorf("%+v", s)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := l.AppendAll(ctx, []tenant.LoggedOperation{row("t_b", 0)}); !errors.Is(err, context.Canceled) {
+		t.Errorf("a batch that does not wait: %v", err)
+	}
+	batch := make([]tenant.LoggedOperation, 100)
+	for i := range batch {
+		batch[i] = row("t_b", i)
+	}
+	result := make(chan error)
+	go func() { result <- l.AppendAll(t.Context(), batch) }()
+	close(release)
+	if err := <-result; err != nil {
+		t.Error(err)
+	}
+	if got := all(t, l, tenant.LogQuery{Tenant: "t_b"}); !slices.Equal(got, batch) {
+		t.Errorf("%d rows of a batch of 100", len(got))
+	}
+	if got := all(t, l, tenant.LogQuery{Tenant: "t_a"}); uint64(len(got)) != s.Rows {
+		t.Errorf("%d rows of %d", len(got), s.Rows)
+	}
+}
+
+// TestTurns: a tenant's queries take one reader, however many they are.
+func TestTurns(t *testing.T) {
+	l := open(t, Options{})
+	o := row("t_b", 1)
+	keep(t, l, &o)
+	done, err := l.turns.take(t.Context(), "t_a") // a query that is slow
+	if err != nil {
+		t.Fatal(err)
+	}
+	results := make(chan error, 10)
+	for range cap(results) {
+		go func() {
+			_, _, err := l.Query(t.Context(), tenant.LogQuery{Tenant: "t_a", Limit: 1})
+			results <- err
+		}()
+	}
+	await(t, func() bool { l.turns.mu.Lock(); defer l.turns.mu.Unlock(); return l.turns.of["t_a"].users == 11 })
+	if got := all(t, l, tenant.LogQuery{Tenant: "t_b"}); len(got) != 1 || len(results) != 0 || len(l.readers) != 0 {
+		t.Errorf("%d rows of another tenant, %d queries are done, %d readers taken", len(got), len(results), len(l.readers))
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, _, err := l.Query(ended, tenant.LogQuery{Tenant: "t_a", Limit: 1}); !errors.Is(err, context.Canceled) {
+		t.Errorf("a query that is not waited for: %v", err)
+	}
+	done()
+	for range cap(results) {
+		if err := <-results; err != nil {
+			t.Error(err)
+		}
+	}
+	l.turns.mu.Lock()
+	defer l.turns.mu.Unlock()
+	if len(l.turns.of) != 0 {
+		t.Errorf("%d tenants are remembered", len(l.turns.of))
 	}
 }
 

@@ -77,44 +77,40 @@ func (l *Log) sync() error {
 	return err
 }
 
-// tend seals what is full, and has the next segment ready.
+// tend has the next segment ready, and seals what is full.
 func (l *Log) tend() {
+	l.prepare()
 	all, _ := l.mapped()
 	for _, s := range all {
 		if s != l.currentSegment() {
 			l.tell(l.seal(s))
+			l.prepare() // sealing takes its time
 		}
 	}
+}
+
+// prepare makes the next segment, unless it is there, and lets those try again
+// who wait for it.
+func (l *Log) prepare() {
 	l.mu.Lock()
-	ready := l.mu.spare != nil || l.mu.closed || l.unsealed() >= retiredMax
+	ready, full := l.mu.spare != nil || l.mu.closed, l.unsealed() >= retiredMax
 	l.mu.Unlock()
 	if ready {
 		return
 	}
-	s, err := l.makeSegment()
-	if err != nil {
-		l.log.Error("the operation log has no room for more rows", "err", err)
-		return
+	var s *segment
+	if !full {
+		var err error
+		if s, err = l.makeSegment(); err != nil {
+			l.log.Error("the operation log has no room for more rows", "err", err)
+			s = nil
+		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.mu.current == nil {
-		l.mu.current = s
-		return
-	}
-	l.mu.spare = s
-	l.orderSpare()
-}
-
-// orderSpare sees to it that rows stand in the order of the files' numbers: an
-// appender in need may have made one with a later number.
-func (l *Log) orderSpare() {
-	if c, s := l.mu.current, l.mu.spare; c.number > s.number && c.rows == 0 {
-		l.mu.current, l.mu.spare = s, c
-	} else if c.number > s.number {
-		l.mu.spare = nil
-		_ = errors.Join(s.unmap(), os.Remove(s.path)) // empty: if it stays, the next start removes it
-	}
+	l.mu.spare, l.mu.stuck = s, s == nil
+	close(l.mu.room)
+	l.mu.room = make(chan struct{})
 }
 
 func (l *Log) currentSegment() *segment {

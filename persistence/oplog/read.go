@@ -42,6 +42,11 @@ func (l *Log) Query(ctx context.Context, q tenant.LogQuery) (rows []tenant.Logge
 	if q.Limit < 1 || q.Limit > tenant.LogPageMax {
 		return nil, false, errors.New("a page of the operation log has 1 to 1000 rows")
 	}
+	done, err := l.turns.take(ctx, q.Tenant)
+	if err != nil {
+		return nil, false, err
+	}
+	defer done()
 	select {
 	case l.readers <- struct{}{}:
 		defer func() { <-l.readers }()
@@ -71,6 +76,48 @@ func (l *Log) Query(ctx context.Context, q tenant.LogQuery) (rows []tenant.Logge
 		return rows[:q.Limit], true, nil
 	}
 	return rows, false, nil
+}
+
+// turns lets each tenant read once at a time. Those whose turn it is get the
+// readers in the order in which they came, so that nobody's queries keep another
+// tenant's waiting for more than one of theirs.
+type turns struct {
+	mu sync.Mutex
+	of map[tenant.ID]*turn
+}
+
+type turn struct {
+	slot  chan struct{}
+	users int // that have it or wait for it
+}
+
+// take waits for the tenant's turn; done ends it.
+func (t *turns) take(ctx context.Context, id tenant.ID) (done func(), err error) {
+	t.mu.Lock()
+	if t.of == nil {
+		t.of = map[tenant.ID]*turn{}
+	}
+	mine := t.of[id]
+	if mine == nil {
+		mine = &turn{slot: make(chan struct{}, 1)}
+		t.of[id] = mine
+	}
+	mine.users++
+	t.mu.Unlock()
+	leave := func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if mine.users--; mine.users == 0 {
+			delete(t.of, id)
+		}
+	}
+	select {
+	case mine.slot <- struct{}{}:
+		return func() { <-mine.slot; leave() }, nil
+	case <-ctx.Done():
+		leave()
+		return nil, ctx.Err()
+	}
 }
 
 // candidates are the segments that may have what q asks for, by their first

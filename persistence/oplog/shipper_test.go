@@ -80,10 +80,10 @@ func ids(from, to int) (list []string) {
 func fillLog(l *Log, from, to int) {
 	for i := from; i < to; i++ {
 		o := row("t_a", i)
-		l.Append(&o)
+		_ = l.keep(context.Background(), &o)
 		if i%10 == 0 {
 			o = row("", i) // the operator's: nobody else's business
-			l.Append(&o)
+			_ = l.keep(context.Background(), &o)
 		}
 	}
 }
