@@ -20,12 +20,17 @@ var predecessor = []struct {
 	{"any key of the right shape was accepted", "http: TestAccessMatrix TestEveryRouteDemandsItsKey; hubsvc: TestValidateRefuses"},
 	{"collections without an owner were readable by all", "collection: TestCollectionsLiveInTheirTenant; http: TestForeignIsAbsent; e2e: TestTenantsApart TestWithoutKeys"},
 	{"/mcp was open", "http: TestMCPIsNotOpen"},
-	{"caches were keyed without the tenant", "http: TestCachesKnowTheirTenant; e2e/cluster: TestCanaries; grains: TestTenants"},
+	{"caches were keyed without the tenant", "http: TestCachesKnowTheirTenant; hubsvc/remote: TestRememberedByTenant; e2e/cluster: TestCanaries; grains: TestTenants"},
 	{"a user_id of the caller's choice was trusted", "http: TestCredentialsInOddPlaces TestTenantTwiceInABody TestQuota TestForwardedAdmission; hubsvc: TestRenewTrustsNothing"},
-	{"quotas failed open", "actors: TestLimitsFailClosed TestHubLimitsWithoutALeader"},
+	{"quotas failed open", "actors: TestLimitsFailClosed TestHubLimitsWithoutALeader; hubsvc/remote: TestGrace; e2e: TestRemoteHub"},
 	{"quotas were checked without a reservation", "collection: TestQuotaIsDecidedForTheWholeEntry; grains: TestQuotaRace; e2e/cluster: TestQuotas"},
 	{"quotas were absent on most routes", "http: TestQuotaOnEveryRoute"},
-	{"a start without the hub served everything", "http: TestUnbornHubServesNobody TestAHubThatIsAway; e2e: TestStartRefused"},
+	{"a start without the hub served everything", "http: TestUnbornHubServesNobody TestAHubThatIsAway; hubsvc/remote: TestColdStart; e2e: TestStartRefused TestRemoteHub; e2e/cluster: TestRemoteHub"},
+	{"deletions went on under keys that nobody confirmed", "hubsvc/remote: TestStaleKeyDeletesNothing"},
+	{"usage was reset at a restart", "persistence/tally: TestKilled; e2e: TestRemoteHubHasTheAccounts; e2e/cluster: TestUsage"},
+	{"usage was counted racily", "persistence/tally: TestBesideCuts; hubsvc: TestUsageLedgerModel; e2e/cluster: TestUsage"},
+	{"reports of usage were lost, or counted twice", "grains: TestReportWaits TestRefusedReport; hubsvc: TestUsageLedgerModel; hubsvc/remote: TestReports; e2e: TestRemoteHubHasTheAccounts"},
+	{"operation logs were dropped", "persistence/oplog: TestKilledAtEveryStep TestShippedAcrossStarts TestKilledWhileShipping TestBoundedOutbox; http: TestEveryRequestIsLogged; e2e: TestOperationLogSurvives TestRemoteHubHasTheAccounts"},
 }
 
 // TestPredecessorsFaults holds that the tests named above are there.

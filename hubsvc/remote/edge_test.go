@@ -13,6 +13,7 @@ import (
 	"github.com/hivehub/waggle/actors/rates"
 	"github.com/hivehub/waggle/collection"
 	httpedge "github.com/hivehub/waggle/http"
+	"github.com/hivehub/waggle/hubsvc"
 	"github.com/hivehub/waggle/hubsvc/remote"
 	"github.com/hivehub/waggle/tenant"
 )
@@ -251,5 +252,34 @@ func TestFlappingHub(t *testing.T) {
 		if got, text := d.ask("GET", "", h.key, ""); got == 200 {
 			t.Fatalf("the revoked key is let in again, %d requests later: %s", i, text)
 		}
+	}
+}
+
+// TestRememberedByTenant: what is remembered of one tenant is never given out
+// for another, however alike their keys and names are.
+func TestRememberedByTenant(t *testing.T) {
+	h := newHub(t)
+	n := h.client(nil)
+	other, err := h.CreateTenant(t.Context(), hubsvc.TenantSpec{Name: "acme-2", Plan: tenant.PlanFree})
+	noError(t, err)
+	_, key, err := h.CreateKey(t.Context(), hubsvc.KeySpec{Tenant: other.ID, Permissions: []tenant.Permission{tenant.ReadOnly}})
+	noError(t, err)
+	for range 20 {
+		for _, c := range []struct {
+			key, plan string
+			id        tenant.ID
+			admin     bool
+		}{{h.key, tenant.PlanPro, h.acme, true}, {key, tenant.PlanFree, other.ID, false}} {
+			tc, err := n.Authenticate(t.Context(), c.key)
+			if err != nil || tc.TenantID != c.id || tc.May(tenant.OpAdmin) != c.admin {
+				t.Fatalf("a key of %s: %+v, %v", c.id, tc, err)
+			}
+			if q, err := n.Quota(t.Context(), c.id); err != nil || q.Plan != c.plan {
+				t.Fatalf("the quota of %s: %+v, %v", c.id, q, err)
+			}
+		}
+	}
+	if asked := h.asked(validatePath); asked != 2 {
+		t.Errorf("the hub was asked %d times: this tests no memory", asked)
 	}
 }
