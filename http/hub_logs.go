@@ -3,6 +3,7 @@ package httpedge
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"strconv"
 	"time"
 
@@ -200,6 +201,9 @@ func (p *pointReader) logRow(now time.Time, n int) (tenant.LoggedOperation, erro
 		return tenant.LoggedOperation{}, errValue(at + "is not a row of an operation log")
 	}
 	o, err := e.Logged(now)
+	if errors.Is(err, tenant.ErrLogAhead) { // not for good: the rows are kept and sent again
+		return o, &collection.Error{Code: collection.FailedPrecondition, Message: at + err.Error()}
+	}
 	if err != nil {
 		return o, errValue(at + err.Error())
 	}

@@ -145,8 +145,15 @@ func (o *LoggedOperation) Entry() OperationLog {
 	return e
 }
 
+// LogAheadMax is how far a row's time may be ahead of the clock of who takes it.
+const LogAheadMax = 24 * time.Hour
+
+// ErrLogAhead says that a row's time is too far ahead: one of two clocks is
+// wrong, and not the row.
+var ErrLogAhead = errors.New("timestamp: is in the future by the clock here; set the clocks and send it again")
+
 // Logged is the row as a node keeps it, or what is wrong with it. now is the
-// time here: a row of tomorrow is refused.
+// time here: a row of tomorrow is ErrLogAhead.
 func (e *OperationLog) Logged(now time.Time) (LoggedOperation, error) {
 	o := LoggedOperation{
 		Tenant: e.Tenant, Operation: e.Operation, Collection: e.Collection, Time: e.Timestamp, Failed: !e.Success, Code: e.Error,
@@ -167,8 +174,11 @@ func (e *OperationLog) Logged(now time.Time) (LoggedOperation, error) {
 	if len(e.Collection) > LogCollectionMax || !IsLogText(e.Collection) {
 		return o, fmt.Errorf("collection: must be at most %d bytes of text", LogCollectionMax)
 	}
-	if e.Timestamp <= 0 || e.Timestamp > now.Add(24*time.Hour).UnixMilli() {
-		return o, errors.New("timestamp: must be milliseconds since 1970, and not in the future")
+	if e.Timestamp <= 0 || e.Timestamp > now.Add(LogAheadMax).UnixMilli() {
+		if e.Timestamp > 0 {
+			return o, ErrLogAhead
+		}
+		return o, errors.New("timestamp: must be milliseconds since 1970")
 	}
 	if math.IsNaN(e.DurationMS) || e.DurationMS < 0 || e.DurationMS > float64(logDurationMax/time.Millisecond) {
 		return o, errors.New("duration_ms: must be 0 to a week")

@@ -242,3 +242,24 @@ func TestBoundedOutbox(t *testing.T) {
 		t.Errorf("%+v, the hub has %d", st, h.count())
 	}
 }
+
+// TestClockAhead: a row from a time when the clock here was wrong goes alone;
+// the hub is never asked about it.
+func TestClockAhead(t *testing.T) {
+	l := open(t, Options{Outbox: true})
+	o := row("t_a", 9)
+	o.Time = time.Now().Add(48 * time.Hour).UnixMilli()
+	keep(t, l, &o)
+	fillLog(l, 10, 20)
+	h := &fakeHub{before: func(rows []tenant.OperationLog) error {
+		if slices.ContainsFunc(rows, func(e tenant.OperationLog) bool { return e.Timestamp == o.Time }) {
+			return errors.New("FAILED_PRECONDITION") // it is, and stays so
+		}
+		return nil
+	}}
+	ship(t, l, h)
+	await(t, func() bool { return l.Stats().Waiting == 0 })
+	if s := l.Stats(); s.Dropped != 1 || !slices.Equal(h.got, ids(10, 20)) {
+		t.Errorf("%+v, %d rows", s, h.count())
+	}
+}
