@@ -15,6 +15,7 @@ import (
 // RunLimits bound the work on answers that a node does at a time.
 type RunLimits struct {
 	Slots            int // pieces of work at a time; default one per CPU
+	Kept             int // more of them, for tenants that want little; default as many as Slots, negative: none
 	SlotsPerTenant   int // of one tenant; default all: long work gives way
 	Waiting          int // of all tenants; default 4,096
 	WaitingPerTenant int // default 256
@@ -24,6 +25,10 @@ func (l *RunLimits) ensureDefaults() {
 	if l.Slots == 0 {
 		l.Slots = max(2, runtime.NumCPU())
 	}
+	if l.Kept == 0 {
+		l.Kept = l.Slots
+	}
+	l.Kept = max(0, l.Kept)
 	if l.SlotsPerTenant == 0 {
 		l.SlotsPerTenant = l.Slots
 	}
@@ -60,7 +65,7 @@ type runQueue struct {
 	mu struct {
 		sync.Mutex
 		tenants map[tenant.ID]*runTenant
-		ready   tenantHeap // those with waiting turns and a slot to spare; empty while a slot is free
+		ready   tenantHeap // those with waiting turns and a slot to spare; empty while one of those for all is free
 		virtual time.Duration
 		running int
 		waiting int
@@ -114,6 +119,11 @@ const runTenantsMax = 4096
 // microseconds, and what it has in its caches.
 const quantum = 200 * time.Microsecond
 
+// keptAhead is how much more than its share a tenant may have used and still get a
+// slot that is kept for those who want little: the others' shares are counted
+// when their turns end or give way, and may be behind by as much.
+const keptAhead = 10 * time.Millisecond
+
 func newRunQueue(l RunLimits) *runQueue {
 	l.ensureDefaults()
 	begin := time.Now()
@@ -131,7 +141,7 @@ func (q *runQueue) enter(ctx context.Context, id tenant.ID, cost time.Duration) 
 	t.since = q.now()
 	q.mu.Lock()
 	t.of = q.tenant(id)
-	if q.mu.running < q.limits.Slots && t.of.running < q.limits.SlotsPerTenant && t.of.waiting == 0 {
+	if q.free(t.of) && t.of.running < q.limits.SlotsPerTenant && t.of.waiting == 0 {
 		q.begin(t, 0)
 		q.mu.Unlock()
 		return t, nil
@@ -206,7 +216,7 @@ func (t *turn) giveWay() {
 		return
 	}
 	q.charge(t, now)
-	if len(q.mu.ready) == 0 || q.mu.ready[0] == t.of || q.mu.ready[0].next >= t.of.next {
+	if len(q.mu.ready) == 0 || q.mu.ready[0] == t.of || q.mu.ready[0].next >= t.of.next || !q.freed() {
 		q.mu.Unlock()
 		return
 	}
@@ -259,6 +269,23 @@ func (q *runQueue) tenant(id tenant.ID) *runTenant {
 	t := &runTenant{id: id, place: -1}
 	q.mu.tenants[id] = t
 	return t
+}
+
+// free reports whether there is a slot for a tenant: one of those for all, or,
+// if it has none and has used no more than its share, one that is kept for such. So whoever wants little does not wait for the end of what others began,
+// which may be long: a slot's thread may have to wait for a processor itself.
+func (q *runQueue) free(o *runTenant) bool {
+	if q.mu.running < q.limits.Slots {
+		return true
+	}
+	return o.running == 0 && o.next <= q.mu.virtual+keptAhead && q.mu.running < q.limits.Slots+q.limits.Kept
+}
+
+// freed reports whether the first of ready would get a slot that somebody gives up.
+func (q *runQueue) freed() bool {
+	q.mu.running--
+	defer func() { q.mu.running++ }()
+	return q.free(q.mu.ready[0])
 }
 
 // begin gives a slot to a turn that waits nowhere.
@@ -350,7 +377,7 @@ func (q *runQueue) settle(o *runTenant) {
 
 // dispatch gives free slots to those who are next.
 func (q *runQueue) dispatch(now time.Duration) {
-	for q.mu.running < q.limits.Slots && len(q.mu.ready) > 0 {
+	for len(q.mu.ready) > 0 && q.free(q.mu.ready[0]) {
 		o := q.mu.ready[0]
 		t := o.first
 		q.remove(t)
