@@ -33,8 +33,8 @@ func TestUsageOverHTTP(t *testing.T) {
 	e.op("POST", usagePath, first).is(200, `"counted":1`)
 	e.op("POST", usagePath, first).is(200, `"repeated":1`)
 	e.op("POST", usagePath, reportOf(e.tenant, 1, `"vectors_inserted":6`)).is(412, "other content")
-	e.op("POST", usagePath, reportOf(e.tenant, 3, "")).is(200, `"gaps":1`)
-	e.op("POST", usagePath, reportOf(e.tenant, 3, "")).is(200, `"gaps":0`)
+	e.op("POST", usagePath, reportOf(e.tenant, 3, `"vector_count":5,"storage_bytes":60`)).is(200, `"gaps":1`)
+	e.op("POST", usagePath, reportOf(e.tenant, 3, `"vector_count":5,"storage_bytes":60`)).is(200, `"gaps":0`)
 	e.op("POST", usagePath, `{"cluster_id":"c2","reports":[`+first+`]}`).is(200, `"counted":1`) // another cluster's first
 	e.op("POST", usagePath, reportOf("t_absent", 4, "")).is(200, `"ignored_entries":1`)
 
