@@ -186,15 +186,6 @@ type filterDone struct {
 	Deleted    int            `json:"deleted"`
 }
 
-// someFilter refuses a filter that is not there, or has no condition: by
-// mistake it would be about everything.
-func someFilter(f *collection.Filter) error {
-	if f == nil || len(f.Must)+len(f.Should)+len(f.MustNot) == 0 && f.MinShould == nil {
-		return errValue("filter: must have a condition")
-	}
-	return nil
-}
-
 func (s *Server) deleteByFilter(r *request, tc tenant.Context, q *deleteByFilter) (filterDone, error) {
 	n, err := s.byFilter(r, tc, q.Collection, q.Filter, func(sel collection.Selection) collection.Write {
 		return collection.Write{Delete: &sel}
