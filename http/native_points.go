@@ -78,7 +78,9 @@ type nativeHit struct {
 // shownPoint is a point of the engine's, whose payload is given away.
 func shownPoint(p *collection.Point) nativePoint {
 	shown := nativePoint{ID: shownID(p.ID, p.Payload), Vector: p.Vector, Payload: p.Payload}
-	delete(shown.Payload, idMember)
+	if _, ours := keptID(p.ID, p.Payload); ours {
+		delete(shown.Payload, idMember)
+	}
 	for _, v := range p.Vectors {
 		if v.Sparse != nil {
 			if shown.Sparse == nil {

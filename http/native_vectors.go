@@ -179,7 +179,7 @@ func (c *vectorChange) writes(id vectorID) (vectors *collection.Point, payload *
 	switch {
 	case err != nil:
 		return nil, nil, err
-	case c.Vector == nil && c.Sparse == nil && set == nil:
+	case c.Vector == nil && len(c.Sparse) == 0 && set == nil:
 		return nil, nil, errValue("there is nothing to change: give a vector, sparse or a payload")
 	}
 	if c.Vector != nil || len(c.Sparse) > 0 {

@@ -66,12 +66,20 @@ func (v vectorID) point() (id collection.PointID, kept bool) {
 // payload counts only where it makes this id: whoever writes payloads through
 // another surface can claim anything.
 func shownID(id collection.PointID, payload collection.Payload) vectorID {
-	if word, ok := payload[idMember].(string); ok {
-		if made, kept := vectorID(word).point(); kept && made == id {
-			return vectorID(word)
-		}
+	if word, ok := keptID(id, payload); ok {
+		return word
 	}
 	return vectorID(id.String())
+}
+
+// keptID returns the string that a point's id was made of, if it is in its payload.
+func keptID(id collection.PointID, payload collection.Payload) (vectorID, bool) {
+	word, ok := payload[idMember].(string)
+	if !ok {
+		return "", false
+	}
+	made, kept := vectorID(word).point()
+	return vectorID(word), kept && made == id
 }
 
 // vectorID reads an id: a string, or an unsigned integer.
