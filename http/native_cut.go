@@ -19,7 +19,8 @@ type pointsOfTexts struct {
 	member string   // of payloads, that texts are in
 	most   int      // points
 	list   []collection.Point
-	copied int // bytes of payloads, about
+	ids    map[vectorID]bool // of the texts
+	copied int               // bytes of payloads, about
 }
 
 // chunkPayloadsMax is how many bytes the payloads of all chunks of a request may
@@ -49,6 +50,14 @@ func (p *pointsOfTexts) add(n *newText, cutIt bool, cut chunk.Options) (storedTe
 	} else if len(n.ID) > textIDMax || strings.Contains(string(n.ID), "#") {
 		return stored, within("id", errValue("of a text it has at most "+strconv.Itoa(textIDMax)+" bytes and no #"))
 	}
+	stored.id = stored.id.plain()
+	if p.ids[stored.id] {
+		return stored, within("id", errValue("is that of another text of the request"))
+	}
+	if p.ids == nil {
+		p.ids = map[vectorID]bool{}
+	}
+	p.ids[stored.id] = true
 	given, err := ownPayload(n.Payload, n.Metadata)
 	if err == nil && given[p.member] != nil {
 		err = within("payload."+p.member, errValue("is the text's own"))
