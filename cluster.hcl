@@ -171,6 +171,7 @@ limits {
   connections       = 10000 # open at once, per listener
   header_bytes      = "16KB"
   all_bodies_bytes  = "1GB"  # request bodies held at once
+  file_bytes        = "10MB" # of a file that is uploaded; its form is within body_bytes
   import_bytes      = "8GB"  # of the body of an import, which is not held
   upload_rate_bytes = "64KB" # per second; a slower upload is cut off ...
   upload_grace      = "10s"  # ... but not before this time

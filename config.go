@@ -298,6 +298,7 @@ func (c *Config) limitSettings() []setting {
 		{"limits.header_bytes", &l.HeaderBytes},
 		{"limits.all_bodies_bytes", &l.BodyBytesAllMax},
 		{"limits.import_bytes", &l.ImportBytes},
+		{"limits.file_bytes", &l.FileBytes},
 		{"limits.upload_rate_bytes", &l.BodyRateMin},
 		{"limits.upload_grace", &l.BodyGrace},
 		{"limits.header_timeout", &l.HeaderTimeout},

@@ -132,6 +132,9 @@ func (s *Server) embedTexts(ctx context.Context, tc tenant.Context, info *collec
 // embedPoints gives points of texts their dense vectors, those apart that have
 // one of the caller's.
 func (s *Server) embedPoints(ctx context.Context, tc tenant.Context, info *collection.Info, points []collection.Point) error {
+	if len(info.Config.Text) == 0 {
+		return nil
+	}
 	var texts []string
 	var at []int
 	for i := range points {

@@ -14,6 +14,7 @@ type Limits struct {
 	HeaderBytes      int           // request line and headers
 	BodyBytesAllMax  int64         // request bodies held at once, all requests together
 	ImportBytes      int64         // of the body of an import, as it is sent and as it is decompressed
+	FileBytes        int           // of a file that is uploaded, to be stored in chunks
 	BodyRateMin      int           // bytes per second below which an upload is cut
 	HeaderTimeout    time.Duration // from the first byte of a request to the end of its headers
 	BodyGrace        time.Duration // added to what BodyRateMin allows a body
@@ -40,6 +41,7 @@ func DefaultLimits() Limits {
 		HeaderBytes:      16 << 10,
 		BodyBytesAllMax:  1 << 30,
 		ImportBytes:      8 << 30,
+		FileBytes:        10 << 20,
 		BodyRateMin:      64 << 10,
 		HeaderTimeout:    10 * time.Second,
 		BodyGrace:        10 * time.Second,

@@ -76,6 +76,7 @@ var rules = []struct {
 	{`^native \w+ /hub/backups(/|$)`, rowBackup},
 	{`^native POST /(api/v1/)?embed$`, rowExport},
 	{`^native POST /(api/v1/)?files/upload$`, rowUpload},
+	{`^native GET /(api/v1/)?files/config$`, rowRead},
 	{`^mcp POST /mcp$`, rowRead},
 	// Qdrant's API.
 	{`^qdrant POST /collections/:\w+/snapshots/upload$`, rowUpload},

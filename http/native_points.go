@@ -1,7 +1,9 @@
 package httpedge
 
 import (
+	"crypto/sha256"
 	"maps"
+	"strconv"
 
 	"github.com/google/uuid"
 
@@ -16,6 +18,20 @@ type newVector struct {
 	Sparse   map[string]*collection.SparseVector `json:"sparse,omitempty" doc:"Sparse vectors by their names; each index once." max:"64"`
 	Payload  collection.Payload                  `json:"payload,omitempty" doc:"Any JSON object. Its member _id is reserved."`
 	Metadata collection.Payload                  `json:"metadata,omitempty" doc:"Members of the payload, too, as older clients name it; of a member in both, payload's counts."`
+}
+
+// madeID is the id of the i-th point of a request that has none: with an
+// idempotency key the same one each time, so that the answer to a repetition
+// names what is stored.
+func madeID(o *collection.WriteOptions, i int) vectorID {
+	if o.IdempotencyKey == "" {
+		return vectorID(uuid.NewString())
+	}
+	sum := sha256.Sum256(append([]byte(strconv.Itoa(i)+"\n"+o.IdempotencyKey+"\n"), o.RequestHash[:]...))
+	u := uuid.UUID(sum[:16])
+	u[6] = u[6]&0x0f | 0x80 // version 8: RFC 9562, section 5.8
+	u[8] = u[8]&0x3f | 0x80
+	return vectorID(u.String())
 }
 
 // point is the point that is asked for, under an id.

@@ -221,29 +221,44 @@ func (s *Server) storeTexts(r *request, tc tenant.Context, name collectionName, 
 	done := make([]storedText, len(texts))
 	made := newPointsOfTexts(r, s.limits.Request.BatchPoints, member)
 	for i := range texts {
+		if texts[i].ID == "" && options.IdempotencyKey != "" {
+			texts[i].ID = madeID(&options, i)
+		}
 		if done[i], err = made.add(&texts[i], how.AutoChunk, cut); err != nil {
 			return nil, &textFault{i, err}
 		}
 	}
-	points := made.list
-	if err := s.embedPoints(r.ctx, tc, &info, points); err != nil {
-		return nil, err
+	return done, s.replaceTexts(r, tc, &info, name, replacement{made.list, done, options})
+}
+
+// replacement is texts that take the place of what is there under their ids.
+type replacement struct {
+	points  []collection.Point // that the texts are stored as
+	texts   []storedText
+	options collection.WriteOptions
+}
+
+// replaceTexts stores texts, with what they replace, in one change. Points that
+// have no vectors get those of the collection's endpoint.
+func (s *Server) replaceTexts(r *request, tc tenant.Context, info *collection.Info, name collectionName, w replacement) error {
+	if err := s.embedPoints(r.ctx, tc, info, w.points); err != nil {
+		return err
 	}
-	release, err := s.replacing.enter(r.ctx, tc.TenantID, name, done)
+	release, err := s.replacing.enter(r.ctx, tc.TenantID, name, w.texts)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer release()
-	old, err := s.replaced(r, tc, name, done)
+	old, err := s.replaced(r, tc, name, w.texts)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	w := collection.Write{Upsert: points}
+	change := collection.Write{Upsert: w.points}
 	if len(old) > 0 {
-		w = collection.Write{Batch: []collection.Write{{Delete: &collection.Selection{IDs: old}}, {Upsert: points}}}
+		change = collection.Write{Batch: []collection.Write{{Delete: &collection.Selection{IDs: old}}, {Upsert: w.points}}}
 	}
-	_, err = s.engine.Write(r.ctx, tc, string(name), w, options)
-	return done, err
+	_, err = s.engine.Write(r.ctx, tc, string(name), change, w.options)
+	return err
 }
 
 // textMember is the member of payloads that a collection's texts are in.

@@ -111,6 +111,9 @@ func (s *Server) insertVectors(r *request, tc tenant.Context, q *insertVectors) 
 	points := make([]collection.Point, len(q.Vectors))
 	ids := make([]vectorID, len(q.Vectors))
 	for i := range q.Vectors {
+		if q.Vectors[i].ID == "" {
+			q.Vectors[i].ID = madeID(&options, i)
+		}
 		if points[i], ids[i], err = q.Vectors[i].point(); err != nil {
 			return inserted{}, placed(within("vectors", within("["+strconv.Itoa(i)+"]", err)))
 		}

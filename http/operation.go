@@ -97,7 +97,7 @@ func (o operation[Q, A]) native() *native {
 
 // natives is the whole table.
 func (s *Server) natives() []*native {
-	return slices.Concat(s.nativeCollections(), s.nativeVectors(), s.nativeMoves(), s.nativeSearch(), s.nativeTexts(), s.nativeEmbed(), s.nativeDiscover(), s.nativeUsage(), s.nativeTransfer(), nativeLater())
+	return slices.Concat(s.nativeCollections(), s.nativeVectors(), s.nativeMoves(), s.nativeSearch(), s.nativeTexts(), s.nativeEmbed(), s.nativeDiscover(), s.nativeUsage(), s.nativeTransfer(), s.nativeFiles(), nativeLater())
 }
 
 // operationRoutes are the routes of the table: each with and without the prefix.

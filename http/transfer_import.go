@@ -209,7 +209,7 @@ func (s *Server) importPage(r *request, tc tenant.Context, q *importRequest, don
 	if err != nil {
 		return err
 	}
-	p := pageOfLines{s: s, info: &info, skip: q.OnError == "skip", key: options.IdempotencyKey, done: done}
+	p := pageOfLines{s: s, info: &info, skip: q.OnError == "skip", options: &options, done: done}
 	leave, err := s.engine.Turn(r.ctx, tc.TenantID, time.Duration(len(r.body))*decodeCost)
 	if err != nil {
 		return err
@@ -229,11 +229,11 @@ func (s *Server) importPage(r *request, tc tenant.Context, q *importRequest, don
 
 // pageOfLines is a page on its way to the points that it is stored as.
 type pageOfLines struct {
-	s    *Server
-	info *collection.Info
-	skip bool
-	key  string
-	done *imported
+	s       *Server
+	info    *collection.Info
+	skip    bool
+	options *collection.WriteOptions
+	done    *imported
 
 	points []collection.Point
 	texts  []storedText
@@ -279,8 +279,7 @@ func (p *pageOfLines) line(line []byte) error {
 		return err
 	}
 	if q.ID == "" { // the same one if the page is sent again
-		sum := sha256.Sum256([]byte(p.key + "\n" + strconv.Itoa(p.done.Lines)))
-		q.ID = vectorID(uuid.NewSHA1(uuid.NameSpaceOID, sum[:]).String())
+		q.ID = madeID(p.options, p.done.Lines)
 	}
 	had := len(p.points)
 	points, err := p.pointsOf(&q)
@@ -341,27 +340,11 @@ func (p *pageOfLines) store(r *request, tc tenant.Context, name collectionName, 
 	if len(p.points) == 0 {
 		return nil
 	}
-	if len(p.info.Config.Text) > 0 {
-		if err := p.s.embedPoints(r.ctx, tc, p.info, p.points); err != nil {
-			return err
-		}
-	}
-	release, err := p.s.replacing.enter(r.ctx, tc.TenantID, name, p.texts)
-	if err != nil {
-		return err
-	}
-	defer release()
-	old, err := p.s.replaced(r, tc, name, p.texts)
-	if err != nil {
+	if err := p.s.replaceTexts(r, tc, p.info, name, replacement{p.points, p.texts, o}); err != nil {
 		return err
 	}
 	p.done.Points += len(p.points)
-	w := collection.Write{Upsert: p.points}
-	if len(old) > 0 {
-		w = collection.Write{Batch: []collection.Write{{Delete: &collection.Selection{IDs: old}}, {Upsert: p.points}}}
-	}
-	_, err = p.s.engine.Write(r.ctx, tc, string(name), w, o)
-	return err
+	return nil
 }
 
 // pages cuts a stream into pages of whole lines. Where it cuts depends on the

@@ -7,7 +7,9 @@ package document
 
 import (
 	"errors"
+	"maps"
 	"path"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -48,6 +50,9 @@ var (
 var extensions = map[string]Kind{
 	".txt": Text, ".text": Text, ".log": Text, ".md": Markdown, ".markdown": Markdown, ".html": HTML, ".htm": HTML, ".xhtml": HTML,
 }
+
+// Extensions are those of names that tell the kind, in their order.
+func Extensions() []string { return slices.Sorted(maps.Keys(extensions)) }
 
 var types = map[string]Kind{"text/plain": Text, "text/markdown": Markdown, "text/x-markdown": Markdown, "text/html": HTML, "application/xhtml+xml": HTML}
 
