@@ -165,14 +165,14 @@ const (
 )
 
 // checkMedia refuses a body of another type than the wanted one. A body that
-// does not say what it is counts as JSON, or as lines of it.
+// does not say what it is counts as what is wanted.
 func (r *request) checkMedia(wanted string) error {
 	if wanted == "" || wanted == anyMedia || r.forwarded != nil || r.http.RequestBodyStream() == nil {
 		return nil
 	}
 	given, _, _ := bytes.Cut(r.http.Request.Header.ContentType(), []byte(";"))
 	given = bytes.TrimSpace(given)
-	if strings.EqualFold(text(given), wanted) || len(given) == 0 && (wanted == jsonMedia || wanted == ndjsonMedia || r.http.Request.Header.ContentLength() == 0) {
+	if strings.EqualFold(text(given), wanted) || len(given) == 0 && (wanted == jsonMedia || wanted == ndjsonMedia || wanted == multipartMedia || r.http.Request.Header.ContentLength() == 0) {
 		return nil
 	}
 	return &collection.Error{

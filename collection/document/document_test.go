@@ -31,8 +31,10 @@ func TestRead(t *testing.T) {
 		{Markdown, "---\ntitle: \"From the front\"\ntags: x\n---\n# A\r\none\r\n", `From the front|40 A: "# A\r\none"|`},
 		{Markdown, "---\nno end\n", `|0 : "---\nno end"|`},
 		{Markdown, "#hashtag\n    # code\n####### seven\n#\nx", `|0 : "#hashtag\n    # code\n####### seven"|34 : "#\nx"|`},
-		{HTML, "<!doctype html><html><head><title>The\n title</title><style>p{}</style><script>let a='<p>no'</script><body><nav>menu</nav><h1>A &amp; B</h1><p>one <b>t</b>wo<br>three<ul><li>x<li>y</ul><h2>C</h2><pre>a\n  b</pre></html>",
-			`The title|0 A & B: "A & B\n\none two\nthree\n\nx\ny"|25 A & B>C: "C\n\na\n  b"|`},
+		{
+			HTML, "<!doctype html><html><head><title>The\n title</title><style>p{}</style><script>let a='<p>no'</script><body><nav>menu</nav><h1>A &amp; B</h1><p>one <b>t</b>wo<br>three<ul><li>x<li>y</ul><h2>C</h2><pre>a\n  b</pre></html>",
+			`The title|0 A & B: "A & B\n\none two\nthree\n\nx\ny"|25 A & B>C: "C\n\na\n  b"|`,
+		},
 		{HTML, "plain ä<h2>deep</h2>x<h1>up</h1>", `deep|0 : "plain ä"|7 deep: "deep\n\nx"|14 up: "up"|`},
 		{HTML, "<nav>never ended <p>x", `|`},
 		{HTML, "<table><tr><td>a<td>b<tr><td>c</table><svg><title>not</title></svg>d", `|0 : "a b\nc\n\nd"|`},
