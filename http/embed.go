@@ -76,7 +76,9 @@ func (s *Server) endpointOf(tc *tenant.Context) (embedding.Endpoint, bool, error
 			return embedding.Endpoint{}, false, err
 		}
 		if ok {
-			return s.endpoint(&spec), true, nil
+			e := s.endpoint(&spec)
+			e.Owner = string(tc.TenantID)
+			return e, true, nil
 		}
 	}
 	return s.embed.Node, s.embed.Node.URL != "", nil

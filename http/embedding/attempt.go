@@ -3,6 +3,7 @@ package embedding
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
@@ -85,7 +86,11 @@ var errOpen = errors.New("the circuit is open")
 
 // attempt sends one request and tells the circuit how it went.
 func (c *Client) attempt(ctx context.Context, e *Endpoint, st *state, data []byte, most int) ([]byte, error) {
-	for _, slots := range []chan struct{}{st.slots, c.all} {
+	slots := []chan struct{}{st.slots}
+	if e.Owner != "" { // the node has few endpoints, which wait for nobody's
+		slots = append(slots, c.owners.of(sha256.Sum256([]byte(e.Owner))).slots, c.all)
+	}
+	for _, slots := range slots {
 		select {
 		case slots <- struct{}{}:
 			defer func() { <-slots }()

@@ -13,8 +13,8 @@ const (
 	openFor      = 5 * time.Second // at first; doubled while the probe fails
 	openForMax   = time.Minute     // at most
 	endpointsMax = 10_000          // whose state is kept; the one unused for longest goes
-	slotsEach    = 8               // requests at once to one endpoint
-	slotsAll     = 64              // to all of them
+	slotsEach    = 8               // requests at once to one endpoint, and to all that a tenant sets one after the other
+	slotsAll     = 64              // to those of all tenants
 )
 
 // state is what a Client knows of one endpoint: how many requests are out, and

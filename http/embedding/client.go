@@ -34,7 +34,8 @@ type Client struct {
 	open, private http.Client // to public addresses alone; to private ones, too
 	states        *states
 	cache         *cache
-	all           chan struct{} // a slot for every request that is out
+	owners        *states       // slots of tenants, whichever endpoints they have
+	all           chan struct{} // a slot for every request that is out to an endpoint of a tenant's
 
 	observe func(err error, took time.Duration) // may be nil
 
@@ -49,7 +50,7 @@ func New(o Options) *Client {
 	}
 	return &Client{
 		open: httpClient(o.TLS, false), private: httpClient(o.TLS, true),
-		states: newStates(), cache: newCache(o.CacheBytes), all: make(chan struct{}, slotsAll),
+		states: newStates(), owners: newStates(), cache: newCache(o.CacheBytes), all: make(chan struct{}, slotsAll),
 		now: time.Now, sleep: sleep,
 	}
 }

@@ -56,6 +56,7 @@ type Endpoint struct {
 	Dimension int           // every vector must have; 0: any, all of one call alike
 	Batch     int           // texts in a request at most; 0: BatchDefault
 	Timeout   time.Duration // of one attempt; 0: TimeoutDefault
+	Owner     string        // the tenant whose endpoint it is; "": the node's own
 
 	// AllowPrivate lets the address be a loopback or private one, and the
 	// scheme be http. Link-local addresses, where clouds keep their metadata,
