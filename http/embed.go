@@ -108,9 +108,9 @@ func (s *Server) endpointFor(tc *tenant.Context, info *collection.Info) (embeddi
 	case e.Model != p.model || e.Dimension != p.dimension:
 		return embedding.Endpoint{}, false, &collection.Error{
 			Code: collection.FailedPrecondition, Reason: reasonEmbeddingDiffers,
-			Message: fmt.Sprintf("the collection's vectors are of the model %s with %d values, the endpoint's of %s with %d: vectors of two models are never mixed",
-				clipped(p.model), p.dimension, clipped(e.Model), e.Dimension),
-			Details: map[string]any{"collection_model": p.model, "collection_dimension": p.dimension, "endpoint_model": e.Model, "endpoint_dimension": e.Dimension},
+			Message: fmt.Sprintf("the vectors of collection %s are of the model %s with %d values, the endpoint's of %s with %d: vectors of two models are never mixed",
+				clipped(info.Name), clipped(p.model), p.dimension, clipped(e.Model), e.Dimension),
+			Details: map[string]any{"collection": info.Name, "collection_model": p.model, "collection_dimension": p.dimension, "endpoint_model": e.Model, "endpoint_dimension": e.Dimension},
 		}
 	}
 	return e, true, nil
@@ -153,6 +153,82 @@ func (s *Server) embedPoints(ctx context.Context, tc tenant.Context, info *colle
 		points[at[i]].Vector = vectors[i]
 	}
 	return nil
+}
+
+// embedChanges gives changes of texts the vectors of the new ones, those apart
+// that come with one.
+func (s *Server) embedChanges(r *request, tc tenant.Context, name collectionName, changes []*vectorChange) error {
+	var asked []*vectorChange
+	for _, c := range changes {
+		if c.Vector == nil && len(c.Payload)+len(c.Metadata) > 0 {
+			asked = append(asked, c)
+		}
+	}
+	if asked == nil {
+		return nil
+	}
+	info, err := s.engine.GetCollection(r.ctx, tc, string(name))
+	if err != nil {
+		return err
+	}
+	if _, ok := embeddingOf(&info.Config); !ok || len(info.Config.Text) == 0 {
+		return nil
+	}
+	member := info.Config.Text[0].Field
+	var texts []string
+	at := asked[:0]
+	for _, c := range asked {
+		given, is := c.Payload[member]
+		if !is {
+			given, is = c.Metadata[member]
+		}
+		if !is {
+			continue
+		}
+		text, _ := given.(string)
+		if text == "" {
+			return errValue("payload." + member + ": must be a text: the collection's vectors are made of it")
+		}
+		texts, at = append(texts, text), append(at, c)
+	}
+	if texts == nil {
+		return nil
+	}
+	vectors, err := s.embedTexts(r.ctx, tc, &info, texts)
+	for i := range vectors {
+		at[i].Vector = vectors[i]
+	}
+	return err
+}
+
+// textStays refuses a patch of many points at once that would change the texts
+// that their vectors are made of.
+func (s *Server) textStays(r *request, tc tenant.Context, name collectionName, patch collection.Payload) error {
+	info, err := s.engine.GetCollection(r.ctx, tc, string(name))
+	if err != nil {
+		return err
+	}
+	if _, ok := embeddingOf(&info.Config); !ok || len(info.Config.Text) == 0 {
+		return nil
+	}
+	if _, is := patch[info.Config.Text[0].Field]; is {
+		return errValue("patch." + info.Config.Text[0].Field + ": the collection's vectors are made of it: change each vector with update_vector")
+	}
+	return nil
+}
+
+// sameModel refuses to mix the vectors of two models.
+func sameModel(from, to *collection.Info) error {
+	a, made := embeddingOf(&from.Config)
+	b, makes := embeddingOf(&to.Config)
+	if !made || !makes || a == b {
+		return nil
+	}
+	return &collection.Error{
+		Code: collection.FailedPrecondition, Reason: reasonEmbeddingDiffers,
+		Message: fmt.Sprintf("the vectors of collection %s are of the model %s, those of %s of %s: vectors of two models are never mixed",
+			clipped(from.Name), clipped(a.model), clipped(to.Name), clipped(b.model)),
+	}
 }
 
 // embedQuery is embedTexts for what is searched for.

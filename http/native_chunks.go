@@ -183,6 +183,22 @@ func (s *Server) deletePoints(r *request, tc tenant.Context, name collectionName
 	return answer.Affected, missing, err
 }
 
+// errMissing answers for an id without a point of its own: of a text in chunks,
+// it says where these are.
+func (s *Server) errMissing(r *request, tc tenant.Context, name collectionName, id vectorID) error {
+	id = id.plain()
+	found, err := s.piecesOf(r, tc, name, []vectorID{id})
+	if err != nil {
+		return err
+	}
+	chunks := sortedKeys(found[id].chunks)
+	if len(chunks) == 0 {
+		return errNoVector(id)
+	}
+	return collection.Errorf(collection.NotFound, "%s is a text that is stored in %d chunks, each a vector of its own: ask for %s to %s",
+		clipped(string(id)), len(chunks), clipped(string(id.chunk(chunks[0]))), clipped(string(id.chunk(chunks[len(chunks)-1]))))
+}
+
 // replaced are the points that texts are stored as now and will not be any more.
 func (s *Server) replaced(r *request, tc tenant.Context, name collectionName, texts []storedText) ([]collection.PointID, error) {
 	var given []vectorID

@@ -91,6 +91,9 @@ func (s *Server) copyVectors(r *request, tc tenant.Context, q *copyVectors, remo
 	if target.ID == info.ID { // or both are names of one
 		return done, errValue("destination: is the collection itself")
 	}
+	if err := sameModel(&info, &target); err != nil {
+		return done, err
+	}
 	points, err := s.pageToCopy(r, tc, q, pageOfCopy(&info.Config, q.Limit), &done)
 	if err != nil || len(points) == 0 {
 		return done, err
@@ -225,6 +228,9 @@ func (s *Server) bulkUpdate(r *request, tc tenant.Context, q *bulkUpdate) (bulkU
 	}
 	if len(patch) == 0 {
 		return bulkUpdated{}, errValue("patch: must have a member")
+	}
+	if err := s.textStays(r, tc, q.Collection, patch); err != nil {
+		return bulkUpdated{}, err
 	}
 	n, err := s.byFilter(r, tc, q.Collection, q.Filter, func(sel collection.Selection) collection.Write {
 		return collection.Write{SetPayload: &collection.PayloadChange{Selection: sel, Payload: patch}}

@@ -25,6 +25,7 @@ func (s *Server) nativeVectors() []*native {
 		operation[oneVector, nativeVector]{
 			id: "get_vector", method: "GET", path: "/collections/:name/vectors/:id", op: tenant.OpRead, logs: tenant.LogGetVector,
 			summary: "Get a vector with its payload.",
+			about:   "A text in chunks has no vector under its own id; the answer 404 then names its chunks.",
 			do: func(r *request, tc tenant.Context, q *oneVector) (nativeVector, error) {
 				return s.getVector(r, tc, q.Collection, q.ID)
 			},
@@ -150,7 +151,7 @@ func (s *Server) getVector(r *request, tc tenant.Context, name collectionName, i
 		return nativeVector{}, err
 	}
 	if len(points) == 0 {
-		return nativeVector{}, errNoVector(id)
+		return nativeVector{}, s.errMissing(r, tc, name, id)
 	}
 	shown := shownPoint(&points[0])
 	return nativeVector{nativePoint: shown, Collection: name, Data: shown.Vector, Metadata: shown.Payload}, nil
@@ -201,6 +202,9 @@ func (s *Server) updateVector(r *request, tc tenant.Context, name collectionName
 	if err != nil {
 		return nativeVector{}, err
 	}
+	if err := s.embedChanges(r, tc, name, []*vectorChange{c}); err != nil {
+		return nativeVector{}, err
+	}
 	vectors, payload, err := c.writes(id)
 	if err != nil {
 		return nativeVector{}, err
@@ -220,7 +224,7 @@ func (s *Server) updateVector(r *request, tc tenant.Context, name collectionName
 		return nativeVector{}, err
 	}
 	if !there[point] {
-		return nativeVector{}, errNoVector(id)
+		return nativeVector{}, s.errMissing(r, tc, name, id)
 	}
 	if _, err := s.engine.Write(r.ctx, tc, string(name), w, options); err != nil {
 		return nativeVector{}, err
@@ -254,9 +258,12 @@ func (s *Server) batchUpdate(r *request, tc tenant.Context, q *batchUpdate) (bat
 	if err != nil {
 		return batchUpdated{}, err
 	}
-	ids := make([]vectorID, len(q.Updates))
+	ids, changes := make([]vectorID, len(q.Updates)), make([]*vectorChange, len(q.Updates))
 	for i := range q.Updates {
-		ids[i] = q.Updates[i].ID
+		ids[i], changes[i] = q.Updates[i].ID, &q.Updates[i].vectorChange
+	}
+	if err := s.embedChanges(r, tc, q.Collection, changes); err != nil {
+		return batchUpdated{}, err
 	}
 	there, err := s.present(r, tc, q.Collection, pointIDs(ids))
 	if err != nil {
