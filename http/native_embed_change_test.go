@@ -47,3 +47,18 @@ func TestATextInChunksSaysWhereTheyAre(t *testing.T) {
 	w.api("PUT", "/collections/texts/vectors/t", `{"payload":{"a":1}}`).is(404, `ask for \"t#0\" to \"t#`)
 	w.api("GET", "/collections/texts/vectors/u", "").is(404, `there is no vector \"u\"`)
 }
+
+// A copy of a text in fewer chunks leaves none of those it replaces.
+func TestACopyOfATextReplacesItsChunks(t *testing.T) {
+	w := newTexts(t, `{"name":"texts"}`)
+	w.api("POST", "/collections", `{"name":"from"}`).is(201, "")
+	for name, n := range map[string]int{"texts": 9, "from": 3} {
+		w.api("POST", "/insert", `{"collection":"`+name+`","id":"t","text":"`+sentences(name, n)+`","chunk_size":32,"chunk_overlap":0}`).is(201, `"chunked":true`)
+	}
+	w.api("POST", "/collections/from/vectors/copy", `{"destination":"texts","filter":{}}`).is(200, `"failed":0`)
+	for id, text := range w.stored(t) {
+		if !strings.HasPrefix(text, "from") {
+			t.Errorf("%s is left: %s", id, text)
+		}
+	}
+}

@@ -102,7 +102,12 @@ func (s *Server) copyVectors(r *request, tc tenant.Context, q *copyVectors, remo
 	for i := range points {
 		ids[i] = points[i].ID
 	}
-	answer, err := s.engine.Write(r.ctx, tc, string(q.Destination), collection.Write{Upsert: points}, options)
+	w, release, err := s.copyOf(r, tc, q.Destination, points)
+	if err != nil {
+		return done, err
+	}
+	answer, err := s.engine.Write(r.ctx, tc, string(q.Destination), w, options)
+	release()
 	if err != nil {
 		return done, err
 	}
@@ -112,6 +117,49 @@ func (s *Server) copyVectors(r *request, tc tenant.Context, q *copyVectors, remo
 	answer, err = s.engine.Write(r.ctx, tc, string(q.Collection), collection.Write{Delete: &collection.Selection{IDs: ids}}, nextStep(options))
 	done.Moved = answer.Affected
 	return done, err
+}
+
+// copyOf is the change that stores copies of points in a collection. Of texts in
+// chunks, the chunks go that are there behind those of the copy. Release ends the
+// turns of the texts.
+func (s *Server) copyOf(r *request, tc tenant.Context, name collectionName, points []collection.Point) (w collection.Write, release func(), err error) {
+	w = collection.Write{Upsert: points}
+	counts := map[vectorID]int{}
+	for i := range points {
+		parent, is := points[i].Payload[chunkParent].(string)
+		at, isToo := points[i].Payload[chunkIndex].(int64)
+		n, counted := points[i].Payload[chunkCount].(int64)
+		if !is || !isToo || !counted || n <= 0 || at < 0 || at >= n || n > int64(s.limits.Request.BatchPoints) {
+			continue
+		}
+		if made, _ := vectorID(parent).chunk(int(at)).point(); made == points[i].ID {
+			counts[vectorID(parent)] = int(n)
+		}
+	}
+	if len(counts) == 0 {
+		return w, func() {}, nil
+	}
+	ids := sortedKeys(counts)
+	texts := make([]storedText, len(ids))
+	for i, id := range ids {
+		texts[i] = storedText{id: id, given: true}
+	}
+	if release, err = s.replacing.enter(r.ctx, tc.TenantID, name, texts); err != nil {
+		return w, nil, err
+	}
+	found, err := s.piecesOf(r, tc, name, ids)
+	if err != nil {
+		release()
+		return w, nil, err
+	}
+	var old []collection.PointID
+	for _, id := range ids {
+		old = append(old, found[id].points(id, counts[id])...)
+	}
+	if len(old) > 0 {
+		w = collection.Write{Batch: []collection.Write{{Delete: &collection.Selection{IDs: old}}, {Upsert: points}}}
+	}
+	return w, release, nil
 }
 
 // pageOfCopy is how many points of a collection a request copies.
