@@ -141,6 +141,8 @@ func (a *applier) perform() (Answer, error) {
 		return a.updateCollection(op)
 	case UpdateAliases:
 		return a.updateAliases(op)
+	case IfMatch:
+		return a.ifMatch(op)
 	case PutPayloadIndex:
 		return a.putPayloadIndex(op)
 	case DeletePayloadIndex:

@@ -18,6 +18,30 @@ func (a *applier) describe() (descriptor, error) {
 	return descriptor{}, Errorf(NotFound, "collection %d does not exist", a.cmd.Collection)
 }
 
+// ifMatch performs an operation on the collection that the command names as long
+// as nobody has changed its configuration.
+func (a *applier) ifMatch(op IfMatch) (Answer, error) {
+	d, err := a.describe()
+	if err != nil {
+		return Answer{}, err
+	}
+	tag, err := d.config.Tag(a.cmd.Collection)
+	if err != nil {
+		return Answer{}, err
+	}
+	if tag != op.Tag {
+		return Answer{}, Errorf(FailedPrecondition, "the collection's configuration is another one by now: read it again")
+	}
+	if change, ok := op.Op.(UpdateCollection); ok {
+		return a.updateCollection(change)
+	}
+	gone, ok := op.Op.(DeleteCollection)
+	if !ok || gone.Name != d.name {
+		return Answer{}, Errorf(Internal, "a condition on an operation %T of another collection", op.Op)
+	}
+	return a.deleteCollection(gone)
+}
+
 func (a *applier) updateCollection(op UpdateCollection) (Answer, error) {
 	d, err := a.describe()
 	if err != nil {

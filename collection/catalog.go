@@ -1,5 +1,10 @@
 package collection
 
+import (
+	"crypto/sha256"
+	"encoding/binary"
+)
+
 const (
 	// AliasesMax is how many aliases a tenant may have, and how many actions on
 	// them one request may hold.
@@ -139,4 +144,14 @@ func (op UpdateCollection) Validate(c Config) error {
 	}
 	_, err = c.patched(op)
 	return err
+}
+
+// Tag is that of the configuration of the collection of an id.
+func (c Config) Tag(id uint64) (Tag, error) {
+	b, err := appendConfig(binary.LittleEndian.AppendUint64(nil, id), c)
+	if err != nil {
+		return Tag{}, err
+	}
+	sum := sha256.Sum256(b)
+	return Tag(sum[:len(Tag{})]), nil
 }

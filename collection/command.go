@@ -54,6 +54,7 @@ const (
 	opCutUsage
 	opUsageDone
 	opChangeTexts
+	opIfMatch
 )
 
 // CreateCollection makes a collection. Config is valid and its CreatedAt is
@@ -138,6 +139,17 @@ type UpdateCollection struct {
 	Vectors, Sparse []VectorPatch
 }
 
+// IfMatch performs Op, which changes or deletes the collection that the Command
+// names, if its configuration is still the one of that tag.
+type IfMatch struct {
+	Tag Tag
+	Op  Op
+}
+
+// Tag tells a configuration of a collection from its others, and from those of
+// every other collection.
+type Tag [16]byte
+
 // PutPayloadIndex declares a field of the collection that the Command names, in
 // place of what was declared of it before.
 type PutPayloadIndex struct{ Index PayloadIndex }
@@ -184,6 +196,7 @@ func (OutboxDone) kind() opKind         { return opOutboxDone }
 func (UpdateVectors) kind() opKind      { return opUpdateVectors }
 func (DeleteVectors) kind() opKind      { return opDeleteVectors }
 func (UpdateAliases) kind() opKind      { return opUpdateAliases }
+func (IfMatch) kind() opKind            { return opIfMatch }
 func (UpdateCollection) kind() opKind   { return opUpdateCollection }
 func (PutPayloadIndex) kind() opKind    { return opPutPayloadIndex }
 func (DeletePayloadIndex) kind() opKind { return opDeletePayloadIndex }

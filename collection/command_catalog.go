@@ -15,6 +15,7 @@ import "encoding/binary"
 //	Batch               number (4), for each operation: kind (1), itself as bytes
 //	CutUsage            nothing
 //	UsageDone           Upto (8)
+//	IfMatch             tag (16), kind (1), operation
 //	ChangeTexts         number (2), for each text: number (2), part as bytes; kind
 //	                    of the change (1), itself
 func appendLaterOp(dst []byte, op Op) ([]byte, error) {
@@ -54,6 +55,8 @@ func appendLaterOp(dst []byte, op Op) ([]byte, error) {
 		return binary.LittleEndian.AppendUint64(dst, op.Upto), nil
 	case ChangeTexts:
 		return appendChangeTexts(dst, op)
+	case IfMatch:
+		return appendOp(append(append(dst, op.Tag[:]...), byte(op.Op.kind())), op.Op)
 	}
 	return nil, Errorf(Internal, "operation %T has no encoding", op)
 }
@@ -139,6 +142,8 @@ func decodeLaterOp(d *decoder, kind opKind) (Op, error) {
 		return UsageDone{Upto: d.u64()}, nil
 	case opChangeTexts:
 		return decodeChangeTexts(d)
+	case opIfMatch:
+		return decodeIfMatch(d)
 	}
 	return nil, Errorf(DataLoss, "command: unknown operation %d", kind)
 }
@@ -177,6 +182,18 @@ func decodeChangeTexts(d *decoder) (Op, error) {
 	kind := opKind(d.u8())
 	if d.bad || !ofPayloads(kind) {
 		return nil, Errorf(DataLoss, "command: malformed texts, or with operation %d", kind)
+	}
+	var err error
+	op.Op, err = decodeOp(d, kind)
+	return op, err
+}
+
+func decodeIfMatch(d *decoder) (Op, error) {
+	op := IfMatch{}
+	copy(op.Tag[:], d.take(len(op.Tag)))
+	kind := opKind(d.u8())
+	if d.bad || kind != opUpdateCollection && kind != opDeleteCollection {
+		return nil, Errorf(DataLoss, "command: a condition on operation %d", kind)
 	}
 	var err error
 	op.Op, err = decodeOp(d, kind)

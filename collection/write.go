@@ -53,6 +53,14 @@ type WriteOptions struct {
 	RequestHash    [32]byte
 }
 
+// ChangeOptions are of a change of a collection as a whole. See WriteOptions for
+// the first two.
+type ChangeOptions struct {
+	IdempotencyKey string
+	RequestHash    [32]byte
+	Match          *Tag // only if this is its configuration's; nil: whatever it is
+}
+
 // Answer is what apply answers to an entry.
 type Answer struct {
 	Operation  uint64 // number of the change in its collection, from 1; 0 for what changes no points

@@ -85,8 +85,12 @@ func (c *Client) ListAliases(ctx context.Context, tc tenant.Context) ([]collecti
 // UpdateCollection changes settings of a collection. What changes answers (idf)
 // takes effect with the next query, everything else that an index is made with
 // when the collection is activated the next time.
-func (c *Client) UpdateCollection(ctx context.Context, tc tenant.Context, name string, op collection.UpdateCollection) error {
-	_, err := c.configure(ctx, tc, name, op, func(info collection.Info) error { return op.Validate(info.Config) })
+func (c *Client) UpdateCollection(ctx context.Context, tc tenant.Context, name string, op collection.UpdateCollection, o collection.ChangeOptions) error {
+	cmd := collection.Command{Key: o.IdempotencyKey, Hash: o.RequestHash, Op: op}
+	if o.Match != nil {
+		cmd.Op = collection.IfMatch{Tag: *o.Match, Op: op}
+	}
+	_, err := c.configure(ctx, tc, name, cmd, func(info collection.Info) error { return op.Validate(info.Config) })
 	return asError(err)
 }
 
@@ -94,7 +98,7 @@ func (c *Client) UpdateCollection(ctx context.Context, tc tenant.Context, name s
 // was declared of it before. Where the collection is active its payloads are
 // indexed at once, in the background; where it is not, when it is activated.
 func (c *Client) PutPayloadIndex(ctx context.Context, tc tenant.Context, name string, x collection.PayloadIndex) (collection.Answer, error) {
-	answer, err := c.configure(ctx, tc, name, collection.PutPayloadIndex{Index: x}, func(collection.Info) error { return x.Validate() })
+	answer, err := c.configure(ctx, tc, name, collection.Command{Op: collection.PutPayloadIndex{Index: x}}, func(collection.Info) error { return x.Validate() })
 	if err == nil {
 		if l := c.directory.live(grainKey{tc.TenantID, answer.Collection}); l != nil {
 			l.wantPayloads()
@@ -105,13 +109,13 @@ func (c *Client) PutPayloadIndex(ctx context.Context, tc tenant.Context, name st
 
 // DeletePayloadIndex takes a declaration back. It may be gone before.
 func (c *Client) DeletePayloadIndex(ctx context.Context, tc tenant.Context, name, field string) (collection.Answer, error) {
-	answer, err := c.configure(ctx, tc, name, collection.DeletePayloadIndex{Field: field}, func(collection.Info) error { return nil })
+	answer, err := c.configure(ctx, tc, name, collection.Command{Op: collection.DeletePayloadIndex{Field: field}}, func(collection.Info) error { return nil })
 	return answer, asError(err)
 }
 
 // configure performs an operation on a collection that changes none of its
 // points, if check allows it.
-func (c *Client) configure(ctx context.Context, tc tenant.Context, name string, op collection.Op, check func(collection.Info) error) (collection.Answer, error) {
+func (c *Client) configure(ctx context.Context, tc tenant.Context, name string, cmd collection.Command, check func(collection.Info) error) (collection.Answer, error) {
 	view, info, err := c.open(ctx, tc, name)
 	if err != nil {
 		return collection.Answer{}, err
@@ -120,7 +124,8 @@ func (c *Client) configure(ctx context.Context, tc tenant.Context, name string, 
 	if err := check(info); err != nil {
 		return collection.Answer{}, err
 	}
-	answer, err := c.decide(ctx, c.replicaOf(tc.TenantID), tc, collection.Command{Collection: info.ID, Op: op})
+	cmd.Collection = info.ID
+	answer, err := c.decide(ctx, c.replicaOf(tc.TenantID), tc, cmd)
 	if collection.CodeOf(err) == collection.NotFound {
 		err = notFound(name) // it was deleted meanwhile
 	}

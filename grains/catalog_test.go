@@ -41,10 +41,10 @@ func TestAliasesAreFollowed(t *testing.T) {
 	stranger := actorstest.Tenant("other")
 	_, err = k.client.GetCollection(ctx, stranger, "now")
 	wantCode(t, err, collection.NotFound)
-	if existed, err := k.client.DeleteCollection(ctx, k.tenant, "now"); existed || err != nil {
+	if existed, err := k.client.DeleteCollection(ctx, k.tenant, "now", collection.ChangeOptions{}); existed || err != nil {
 		t.Fatal("deleted by its alias", err)
 	}
-	if _, err := k.client.DeleteCollection(ctx, k.tenant, "a"); err != nil {
+	if _, err := k.client.DeleteCollection(ctx, k.tenant, "a", collection.ChangeOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	wantCode(t, k.upsert(ctx, "now", point(9)), collection.NotFound)
@@ -82,7 +82,7 @@ func TestAliasesOfNarrowedKeys(t *testing.T) {
 		from.LookupFrom = &collection.LookupFrom{Collection: name}
 		_, err = k.client.Query(ctx, narrow, "mine", from)
 		refused(err)
-		refused(k.client.UpdateCollection(ctx, narrow, name, collection.UpdateCollection{}))
+		refused(k.client.UpdateCollection(ctx, narrow, name, collection.UpdateCollection{}, collection.ChangeOptions{}))
 	}
 	refused(k.client.UpdateAliases(ctx, narrow, create("mine-too", "theirs")))
 	refused(k.client.UpdateAliases(ctx, narrow, create("mine-too", "mine"))) // it leads elsewhere now
@@ -150,7 +150,7 @@ func TestDeclaredFields(t *testing.T) {
 // idf counts from the query on that comes after it was asked for.
 func TestModifierTakesEffect(t *testing.T) {
 	k, ctx := newKit(t, kitOptions{}), t.Context()
-	if err := k.client.CreateCollection(ctx, k.tenant, "c", treeConfig()); err != nil {
+	if err := k.client.CreateCollection(ctx, k.tenant, "c", treeConfig(), collection.ChangeOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	for id := range uint64(10) {
@@ -177,7 +177,7 @@ func TestModifierTakesEffect(t *testing.T) {
 	}
 	patch := func(idf bool) {
 		t.Helper()
-		if err := k.client.UpdateCollection(ctx, k.tenant, "c", collection.UpdateCollection{Sparse: []collection.VectorPatch{{Name: "words", IDF: &idf}}}); err != nil {
+		if err := k.client.UpdateCollection(ctx, k.tenant, "c", collection.UpdateCollection{Sparse: []collection.VectorPatch{{Name: "words", IDF: &idf}}}, collection.ChangeOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -224,7 +224,7 @@ func TestTenants(t *testing.T) {
 
 func everyOperation(ctx context.Context, c *grains.Client, tc tenant.Context, name string) map[string]error {
 	all := map[string]error{}
-	_, all["delete"] = c.DeleteCollection(ctx, tc, name)
+	_, all["delete"] = c.DeleteCollection(ctx, tc, name, collection.ChangeOptions{})
 	_, all["get"] = c.GetCollection(ctx, tc, name)
 	_, all["list"] = c.ListCollections(ctx, tc)
 	_, all["write"] = c.Write(ctx, tc, name, collection.Write{Upsert: []collection.Point{point(1)}}, collection.WriteOptions{Wait: true})
@@ -335,7 +335,7 @@ func TestDeleteCollection(t *testing.T) {
 	if _, err := k.nearest(ctx, "c", 0, 1, nil); err != nil {
 		t.Fatal(err)
 	}
-	if existed, err := k.client.DeleteCollection(ctx, k.tenant, "c"); !existed || err != nil {
+	if existed, err := k.client.DeleteCollection(ctx, k.tenant, "c", collection.ChangeOptions{}); !existed || err != nil {
 		t.Fatal(existed, err)
 	}
 	_, err := k.nearest(ctx, "c", 0, 1, nil)

@@ -170,7 +170,7 @@ func TestIndexFileOfAnActiveCollection(t *testing.T) {
 	if again := indexFileNames(t, dir); len(again) != 1 || again[0] == names[0] {
 		t.Errorf("%v after an hour", again)
 	}
-	if _, err := k.client.DeleteCollection(t.Context(), k.tenant, "g"); err != nil {
+	if _, err := k.client.DeleteCollection(t.Context(), k.tenant, "g", collection.ChangeOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	for late := time.Now().Add(10 * time.Second); len(indexFileNames(t, dir)) > 0; <-time.After(time.Millisecond) {

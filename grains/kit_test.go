@@ -50,7 +50,7 @@ func (k *kit) create(t testing.TB, name string, dim int) {
 	t.Helper()
 	err := k.client.CreateCollection(t.Context(), k.tenant, name, collection.Config{
 		Vectors: []collection.VectorParams{{Size: dim, Distance: collection.Euclid}},
-	})
+	}, collection.ChangeOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

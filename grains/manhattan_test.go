@@ -14,7 +14,7 @@ func TestManhattan(t *testing.T) {
 	ctx := t.Context()
 	err := k.client.CreateCollection(ctx, k.tenant, "m", collection.Config{
 		Vectors: []collection.VectorParams{{Size: 2, Distance: collection.Manhattan}},
-	})
+	}, collection.ChangeOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,7 +43,7 @@ func TestVectorsOnDisk(t *testing.T) {
 	k.create(t, "inside", graphDim)
 	err := k.client.CreateCollection(t.Context(), k.tenant, "outside", collection.Config{
 		Vectors: []collection.VectorParams{{Size: graphDim, Distance: collection.Euclid, OnDisk: &onDisk}},
-	})
+	}, collection.ChangeOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -77,7 +77,7 @@ func (k *kit) churn(t testing.TB, round int) int {
 			for range 5 {
 				name := fmt.Sprint("churned-", w)
 				k.create(t, name, 2)
-				if existed, err := k.client.DeleteCollection(t.Context(), k.tenant, name); err != nil || !existed {
+				if existed, err := k.client.DeleteCollection(t.Context(), k.tenant, name, collection.ChangeOptions{}); err != nil || !existed {
 					t.Error(existed, err)
 				}
 			}
@@ -231,15 +231,15 @@ func TestNonceOfARequest(t *testing.T) {
 	replayed(write(signed, all))
 	replayed(write(signed, collection.Write{Upsert: points[5:6]}))
 	config := collection.Config{Vectors: []collection.VectorParams{{Size: 2, Distance: collection.Dot}}}
-	replayed(k.client.CreateCollection(t.Context(), signed, "d", config))
-	_, err := k.client.DeleteCollection(t.Context(), signed, "c")
+	replayed(k.client.CreateCollection(t.Context(), signed, "d", config, collection.ChangeOptions{}))
+	_, err := k.client.DeleteCollection(t.Context(), signed, "c", collection.ChangeOptions{})
 	replayed(err)
 	if n, err := k.client.Count(t.Context(), k.tenant, "c", nil); n != 5 || err != nil {
 		t.Fatalf("%d points, %v: a repetition changed something", n, err)
 	}
 	signed.Nonce = "n-2"
-	wantCode(t, k.client.CreateCollection(t.Context(), signed, "c", config), collection.AlreadyExists)
-	if err := k.client.CreateCollection(t.Context(), signed, "d", config); err != nil {
+	wantCode(t, k.client.CreateCollection(t.Context(), signed, "c", config, collection.ChangeOptions{}), collection.AlreadyExists)
+	if err := k.client.CreateCollection(t.Context(), signed, "d", config, collection.ChangeOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	// What a node tries again by itself is the same request.

@@ -52,7 +52,7 @@ var quotaRaces = []struct {
 		try: func(ctx context.Context, k *kit, writer uint64) error {
 			return k.client.CreateCollection(ctx, k.tenant, fmt.Sprint("w", writer), collection.Config{
 				Vectors: []collection.VectorParams{{Size: 2, Distance: collection.Dot}},
-			})
+			}, collection.ChangeOptions{})
 		},
 		used: func(u collection.TenantUsage) uint64 { return u.Collections },
 	},

@@ -83,7 +83,7 @@ func TestUsageIsReported(t *testing.T) {
 		}
 		counts.Add(k.tenant.TenantID, 0, tally.Counts{Requests: 4})
 	}
-	if _, err := k.client.DeleteCollection(ctx, k.tenant, "gone"); err != nil {
+	if _, err := k.client.DeleteCollection(ctx, k.tenant, "gone", collection.ChangeOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	sink.fail.Store(false)

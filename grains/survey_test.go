@@ -239,7 +239,7 @@ func TestGraphsOfSeveralVectorsSurviveRestart(t *testing.T) {
 	c := collection.Config{Vectors: []collection.VectorParams{
 		{Name: "a", Size: dim, Distance: collection.Euclid}, {Name: "b", Size: dim, Distance: collection.Dot, Extra: map[string]any{"hnsw_config": map[string]any{"m": int64(8)}}},
 	}}
-	if err := k.client.CreateCollection(ctx, k.tenant, "g", c); err != nil {
+	if err := k.client.CreateCollection(ctx, k.tenant, "g", c, collection.ChangeOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -338,7 +338,7 @@ func TestLookup(t *testing.T) {
 
 	c := treeConfig()
 	c.Vectors = c.Vectors[:1]
-	if err := k.client.CreateCollection(ctx, k.tenant, "other", c); err != nil {
+	if err := k.client.CreateCollection(ctx, k.tenant, "other", c, collection.ChangeOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := k.upsert(ctx, "other", collection.Point{ID: collection.NumID(3), Vectors: []collection.NamedVector{{Name: "near", Dense: v}}}); err != nil {

@@ -120,7 +120,7 @@ func TestTextSearchEqualsNaive(t *testing.T) {
 	text := collection.DefaultText()
 	text.K1, text.B = 1.5, 0.6
 	config := collection.Config{Vectors: []collection.VectorParams{{Size: 2, Distance: collection.Dot}}, Text: []collection.TextParams{text}}
-	if err := k.client.CreateCollection(t.Context(), k.tenant, "t", config); err != nil {
+	if err := k.client.CreateCollection(t.Context(), k.tenant, "t", config, collection.ChangeOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -211,7 +211,7 @@ func hitsOf(t *testing.T, k *kit, query string) string {
 func TestHybridIsItsParts(t *testing.T) {
 	k := newKit(t, kitOptions{})
 	config := collection.Config{Vectors: []collection.VectorParams{{Size: 4, Distance: collection.Cosine}}, Text: []collection.TextParams{collection.DefaultText()}}
-	if err := k.client.CreateCollection(t.Context(), k.tenant, "t", config); err != nil {
+	if err := k.client.CreateCollection(t.Context(), k.tenant, "t", config, collection.ChangeOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	rng := rand.New(rand.NewPCG(3, 4))
@@ -303,7 +303,7 @@ func TestHybridOfDistances(t *testing.T) {
 	for _, distance := range []collection.Distance{collection.Euclid, collection.Manhattan} {
 		name := string(distance)
 		config := collection.Config{Vectors: []collection.VectorParams{{Size: 1, Distance: distance}}, Text: []collection.TextParams{collection.DefaultText()}}
-		if err := k.client.CreateCollection(t.Context(), k.tenant, name, config); err != nil {
+		if err := k.client.CreateCollection(t.Context(), k.tenant, name, config, collection.ChangeOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		points := []collection.Point{{ID: collection.NumID(9), Payload: collection.Payload{"text": "bees"}}}

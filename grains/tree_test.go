@@ -406,7 +406,7 @@ func alike(a, b collection.Input) bool {
 func newTree(tb testing.TB, k *kit, name string) *treeModel {
 	tb.Helper()
 	m := &treeModel{kit: k, collection: name, config: treeConfig(), points: map[uint64]collection.Point{}, writes: map[uint64]uint64{}}
-	if err := k.client.CreateCollection(tb.Context(), k.tenant, name, m.config); err != nil {
+	if err := k.client.CreateCollection(tb.Context(), k.tenant, name, m.config, collection.ChangeOptions{}); err != nil {
 		tb.Fatal(err)
 	}
 	return m

@@ -12,7 +12,7 @@ import (
 
 // CreateCollection makes a collection; the error is already_exists when the
 // tenant has one of that name.
-func (c *Client) CreateCollection(ctx context.Context, tc tenant.Context, name string, cfg collection.Config) error {
+func (c *Client) CreateCollection(ctx context.Context, tc tenant.Context, name string, cfg collection.Config, o collection.ChangeOptions) error {
 	r, err := c.enter(tc)
 	if err != nil {
 		return err
@@ -23,7 +23,7 @@ func (c *Client) CreateCollection(ctx context.Context, tc tenant.Context, name s
 	if err := cfg.Validate(c.options.Limits); err != nil {
 		return err
 	}
-	_, err = c.decide(ctx, r, tc, collection.Command{Op: collection.CreateCollection{Name: name, Config: cfg}})
+	_, err = c.decide(ctx, r, tc, collection.Command{Key: o.IdempotencyKey, Hash: o.RequestHash, Op: collection.CreateCollection{Name: name, Config: cfg}})
 	if err == nil {
 		c.outboxSoon(r)
 	}
@@ -32,12 +32,21 @@ func (c *Client) CreateCollection(ctx context.Context, tc tenant.Context, name s
 
 // DeleteCollection removes a collection and reports whether it was there. Its
 // points are unreadable and uncounted at once; their bytes go behind it.
-func (c *Client) DeleteCollection(ctx context.Context, tc tenant.Context, name string) (bool, error) {
+func (c *Client) DeleteCollection(ctx context.Context, tc tenant.Context, name string, o collection.ChangeOptions) (bool, error) {
 	r, err := c.enter(tc)
 	if err != nil {
 		return false, err
 	}
-	answer, err := c.decide(ctx, r, tc, collection.Command{Op: collection.DeleteCollection{Name: name}})
+	cmd := collection.Command{Key: o.IdempotencyKey, Hash: o.RequestHash, Op: collection.DeleteCollection{Name: name}}
+	if o.Match != nil {
+		view, info, err := c.open(ctx, tc, name)
+		if err != nil {
+			return false, asError(err)
+		}
+		view.Close()
+		cmd.Collection, cmd.Op = info.ID, collection.IfMatch{Tag: *o.Match, Op: collection.DeleteCollection{Name: info.Name}}
+	}
+	answer, err := c.decide(ctx, r, tc, cmd)
 	if err != nil {
 		return false, asError(err)
 	}

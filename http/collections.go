@@ -20,7 +20,11 @@ func (s *Server) createCollection(r *request, tc tenant.Context) error {
 	if err := config.Validate(s.limits.Request); err != nil {
 		return err
 	}
-	if err := s.engine.CreateCollection(r.ctx, tc, name, config); err != nil {
+	o, err := r.changeOptions()
+	if err != nil {
+		return err
+	}
+	if err := s.engine.CreateCollection(r.ctx, tc, name, config, o); err != nil {
 		return err
 	}
 	return r.answerBool(true)
@@ -35,7 +39,11 @@ func (s *Server) updateCollection(r *request, tc tenant.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.engine.UpdateCollection(r.ctx, tc, name, op); err != nil {
+	o, err := r.changeOptions()
+	if err != nil {
+		return err
+	}
+	if err := s.engine.UpdateCollection(r.ctx, tc, name, op, o); err != nil {
 		return err
 	}
 	return r.answerBool(true)

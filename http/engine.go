@@ -13,15 +13,15 @@ import (
 // unless its type says it is given away.
 type Engine interface {
 	// CreateCollection makes an empty collection, or answers AlreadyExists.
-	CreateCollection(ctx context.Context, tc tenant.Context, name string, cfg collection.Config) error
+	CreateCollection(ctx context.Context, tc tenant.Context, name string, cfg collection.Config, o collection.ChangeOptions) error
 	// DeleteCollection reports whether there was a collection to delete.
-	DeleteCollection(ctx context.Context, tc tenant.Context, name string) (existed bool, err error)
+	DeleteCollection(ctx context.Context, tc tenant.Context, name string, o collection.ChangeOptions) (existed bool, err error)
 	// GetCollection describes a collection, or answers NotFound.
 	GetCollection(ctx context.Context, tc tenant.Context, name string) (collection.Info, error)
 	// ListCollections describes the tenant's collections, ordered by name.
 	ListCollections(ctx context.Context, tc tenant.Context) ([]collection.Info, error)
 	// UpdateCollection changes settings of a collection.
-	UpdateCollection(ctx context.Context, tc tenant.Context, name string, op collection.UpdateCollection) error
+	UpdateCollection(ctx context.Context, tc tenant.Context, name string, op collection.UpdateCollection, o collection.ChangeOptions) error
 	// UpdateAliases performs actions on the tenant's aliases, all or none, as far
 	// as the key is for what they lead to.
 	UpdateAliases(ctx context.Context, tc tenant.Context, actions []collection.AliasAction) error

@@ -69,7 +69,7 @@ func (w *world) twins() (all []twin) {
 func (w *world) bodyTwins(stranger, narrowed string) (all []twin) {
 	own := collection.Config{Vectors: []collection.VectorParams{{Size: 2, Distance: collection.Dot}}}
 	for _, id := range []tenant.ID{w.theirs, w.mine} {
-		noError(w.t, w.data.CreateCollection(w.t.Context(), adminOf(id), "other", own))
+		noError(w.t, w.data.CreateCollection(w.t.Context(), adminOf(id), "other", own, collection.ChangeOptions{}))
 	}
 	lookup := `{"query":1,"lookup_from":{"collection":"` + canaryName + `"}}`
 	for what, c := range map[string][2]string{
@@ -146,7 +146,7 @@ func (w *world) drop(id tenant.ID, path string) {
 	if strings.Contains(path, nobodysName) {
 		name = nobodysName
 	}
-	_, err := w.data.DeleteCollection(w.t.Context(), adminOf(id), name)
+	_, err := w.data.DeleteCollection(w.t.Context(), adminOf(id), name, collection.ChangeOptions{})
 	noError(w.t, err)
 }
 

@@ -88,11 +88,11 @@ func (e *recorder) take() []call {
 	return calls
 }
 
-func (e *recorder) CreateCollection(ctx context.Context, tc tenant.Context, name string, cfg collection.Config) error {
+func (e *recorder) CreateCollection(ctx context.Context, tc tenant.Context, name string, cfg collection.Config, _ collection.ChangeOptions) error {
 	return e.note(ctx, call{op: "create", tc: tc, name: name, arg: cfg})
 }
 
-func (e *recorder) DeleteCollection(ctx context.Context, tc tenant.Context, name string) (bool, error) {
+func (e *recorder) DeleteCollection(ctx context.Context, tc tenant.Context, name string, _ collection.ChangeOptions) (bool, error) {
 	return e.find(name) != nil, e.note(ctx, call{op: "drop", tc: tc, name: name})
 }
 
@@ -141,7 +141,7 @@ func (e *recorder) Query(ctx context.Context, tc tenant.Context, name string, q 
 	return e.hits, e.note(ctx, call{op: "query", tc: tc, name: name, arg: q})
 }
 
-func (e *recorder) UpdateCollection(ctx context.Context, tc tenant.Context, name string, op collection.UpdateCollection) error {
+func (e *recorder) UpdateCollection(ctx context.Context, tc tenant.Context, name string, op collection.UpdateCollection, _ collection.ChangeOptions) error {
 	return e.note(ctx, call{op: "update", tc: tc, name: name, arg: op})
 }
 

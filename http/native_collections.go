@@ -4,6 +4,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/valyala/fasthttp"
+
 	"github.com/hivehub/waggle/collection"
 	"github.com/hivehub/waggle/tenant"
 )
@@ -23,8 +25,9 @@ func (s *Server) nativeCollections() []*native {
 			do:    s.nativeCreateCollection,
 		}.native(),
 		operation[oneCollection, nativeCollection]{
-			id: "get_collection_info", method: "GET", path: "/collections/:name", op: tenant.OpRead, logs: tenant.LogCollectionInfo,
+			id: "get_collection_info", method: "GET", path: "/collections/:name", op: tenant.OpRead, logs: tenant.LogCollectionInfo, tagged: true,
 			summary: "Describe a collection.",
+			about:   "The ETag is that of its configuration, not of what is in it; with If-None-Match it is answered 304 as long as it is the same.",
 			do: func(r *request, tc tenant.Context, q *oneCollection) (nativeCollection, error) {
 				return s.describe(r, tc, q.Name)
 			},
@@ -32,12 +35,13 @@ func (s *Server) nativeCollections() []*native {
 		operation[collectionChange, nativeCollection]{
 			id: "update_collection", method: "PATCH", path: "/collections/:name", op: tenant.OpManageCollections, logs: tenant.LogCluster,
 			summary: "Change settings of a collection.",
-			about:   "Another m or ef_construction takes effect when the collection is next brought into memory.",
+			about:   "With If-Match only if nobody has changed it since, else 412. Another m or ef_construction takes effect when the collection is next brought into memory.",
 			do:      s.nativeUpdateCollection,
 		}.native(),
 		operation[oneCollection, collectionGone]{
 			id: "delete_collection", method: "DELETE", path: "/collections/:name", op: tenant.OpManageCollections, logs: tenant.LogDeleteCollection,
 			summary: "Delete a collection with all that is in it.",
+			about:   "With If-Match only if nobody has changed its configuration since, else 412.",
 			do:      s.nativeDeleteCollection,
 		}.native(),
 		operation[nothing, databaseStats]{
@@ -238,7 +242,11 @@ func (s *Server) nativeCreateCollection(r *request, tc tenant.Context, q *newCol
 	if err := config.Validate(s.limits.Request); err != nil {
 		return collectionMade{}, err
 	}
-	if err := s.engine.CreateCollection(r.ctx, tc, string(q.Name), config); err != nil {
+	o, err := r.changeOptions()
+	if err != nil {
+		return collectionMade{}, err
+	}
+	if err := s.engine.CreateCollection(r.ctx, tc, string(q.Name), config, o); err != nil {
 		return collectionMade{}, err
 	}
 	made := collectionMade{Message: "the collection is created", Collection: q.Name, Name: q.Name, Dimension: q.Dimension}
@@ -305,6 +313,17 @@ func (s *Server) describe(r *request, tc tenant.Context, name collectionName) (n
 	if err != nil {
 		return nativeCollection{}, err
 	}
+	tag, err := info.Config.Tag(info.ID)
+	if err != nil {
+		return nativeCollection{}, err
+	}
+	if r.surface != surfaceNative {
+		return describeNative(&info), nil
+	}
+	r.http.Response.Header.Set("Etag", etagOf(tag))
+	if text(r.http.Method()) == fasthttp.MethodGet && r.header("If-None-Match") == etagOf(tag) {
+		return nativeCollection{}, errNotModified
+	}
 	return describeNative(&info), nil
 }
 
@@ -319,7 +338,11 @@ func (s *Server) nativeUpdateCollection(r *request, tc tenant.Context, q *collec
 	if len(set) == 0 {
 		return nativeCollection{}, errValue("there is nothing to change: give hnsw or quantization")
 	}
-	if err := s.engine.UpdateCollection(r.ctx, tc, string(q.Name), collection.UpdateCollection{Settings: set}); err != nil {
+	o, err := r.changeOptions()
+	if err != nil {
+		return nativeCollection{}, err
+	}
+	if err := s.engine.UpdateCollection(r.ctx, tc, string(q.Name), collection.UpdateCollection{Settings: set}, o); err != nil {
 		return nativeCollection{}, err
 	}
 	return s.describe(r, tc, q.Name)
@@ -331,7 +354,11 @@ type collectionGone struct {
 }
 
 func (s *Server) nativeDeleteCollection(r *request, tc tenant.Context, q *oneCollection) (collectionGone, error) {
-	existed, err := s.engine.DeleteCollection(r.ctx, tc, string(q.Name))
+	o, err := r.changeOptions()
+	if err != nil {
+		return collectionGone{}, err
+	}
+	existed, err := s.engine.DeleteCollection(r.ctx, tc, string(q.Name), o)
 	if err == nil && !existed {
 		err = collection.Errorf(collection.NotFound, "there is no collection %s", clipped(string(q.Name)))
 	}

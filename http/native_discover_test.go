@@ -52,7 +52,7 @@ func (w *embedded) shelve(id tenant.ID, name string, texts []string) {
 		c.Extra = map[string]any{embeddingMember: embeddingParams{model: "words", dimension: modelDimension}.kept()}
 	}
 	ctx, tc := w.t.Context(), adminOf(id)
-	noError(w.t, w.data.CreateCollection(ctx, tc, name, c))
+	noError(w.t, w.data.CreateCollection(ctx, tc, name, c, collection.ChangeOptions{}))
 	var points []collection.Point
 	for i, text := range texts {
 		p := collection.Point{ID: collection.NumID(uint64(i + 1)), Payload: collection.Payload{"text": text, "odd": i%2 == 0, "n": int64(i + 1)}}

@@ -87,6 +87,9 @@ func (d *schemas) operation(n *native) schema {
 	} else {
 		o["responses"].(schema)[strconv.Itoa(n.status)] = d.answer(n)
 	}
+	if n.tagged {
+		o["responses"].(schema)["304"] = schema{"description": "As it was when If-None-Match was its ETag."}
+	}
 	if list := d.parameters(n); len(list) > 0 {
 		o["parameters"] = list
 	}

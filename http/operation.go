@@ -2,8 +2,11 @@ package httpedge
 
 import (
 	"cmp"
+	"errors"
 	"reflect"
 	"slices"
+
+	"github.com/valyala/fasthttp"
 
 	"github.com/hivehub/waggle/collection"
 	"github.com/hivehub/waggle/tenant"
@@ -53,6 +56,8 @@ type operation[Q, A any] struct {
 	later    bool // it is not built: no tool, and do has no answer
 	streams  bool // do reads the body as it arrives, of any length: with media, and anywhere
 
+	tagged bool // it has an ETag, and may answer 304
+
 	do func(r *request, tc tenant.Context, q *Q) (A, error)
 }
 
@@ -65,7 +70,7 @@ type native struct {
 	status                 int
 	media, answers         string
 	anywhere, ofHub, later bool
-	streams                bool
+	streams, tagged        bool
 
 	request *shape // of a struct
 	answer  *shape
@@ -77,7 +82,7 @@ type native struct {
 func (o operation[Q, A]) native() *native {
 	n := &native{
 		id: o.id, method: o.method, path: o.path, op: o.op, logs: o.logs, summary: o.summary, about: o.about,
-		status: o.status, media: o.media, answers: o.answers, anywhere: o.anywhere, ofHub: o.ofHub, later: o.later, streams: o.streams,
+		status: o.status, media: o.media, answers: o.answers, anywhere: o.anywhere, ofHub: o.ofHub, later: o.later, streams: o.streams, tagged: o.tagged,
 		request: shapeOf(reflect.TypeFor[Q]()), answer: shapeOf(reflect.TypeFor[A]()),
 		fresh: func() reflect.Value { return reflect.ValueOf(new(Q)).Elem() },
 		run: func(r *request, tc tenant.Context, q reflect.Value) (reflect.Value, error) {
@@ -121,12 +126,20 @@ func (n *native) serve(r *request, tc tenant.Context) error {
 		return err
 	}
 	a, err := n.run(r, tc, q)
+	if errors.Is(err, errNotModified) {
+		r.http.Response.SetStatusCode(fasthttp.StatusNotModified)
+		return nil
+	}
 	if err != nil || n.answers != "" {
 		return err
 	}
 	r.send(n.status, n.answer.write(make([]byte, 0, 512), a))
 	return nil
 }
+
+// errNotModified is what an operation returns that has nothing new for whoever
+// sent If-None-Match.
+var errNotModified = errors.New("not modified")
 
 // call answers a request whose members are all in one JSON object, wherever
 // they stand in the request of HTTP, and returns the answer as JSON. It is for a

@@ -3,7 +3,9 @@ package httpedge
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hivehub/waggle/collection"
@@ -81,14 +83,51 @@ func (r *request) writeOptions() (collection.WriteOptions, error) {
 	default:
 		return o, errParameter("query parameters", "ordering: unknown variant, expected one of `weak`, `medium`, `strong`")
 	}
-	o.IdempotencyKey = r.header("Idempotency-Key")
-	if len(o.IdempotencyKey) > r.s.limits.Request.KeyBytes {
-		return o, errParameter("headers", "Idempotency-Key is longer than "+strconv.Itoa(r.s.limits.Request.KeyBytes)+" bytes")
+	var err error
+	o.IdempotencyKey, o.RequestHash, err = r.idempotency()
+	return o, err
+}
+
+// idempotency is the request's idempotency key, and what tells its repetition
+// from another request under it.
+func (r *request) idempotency() (key string, hash [32]byte, err error) {
+	if key = r.header("Idempotency-Key"); key == "" {
+		return "", hash, nil
 	}
-	if o.IdempotencyKey != "" {
-		o.RequestHash = r.hash()
+	if len(key) > r.s.limits.Request.KeyBytes {
+		return "", hash, errParameter("headers", "Idempotency-Key is longer than "+strconv.Itoa(r.s.limits.Request.KeyBytes)+" bytes")
 	}
+	return key, r.hash(), nil
+}
+
+// changeOptions are of a change of a collection as a whole.
+func (r *request) changeOptions() (o collection.ChangeOptions, err error) {
+	if o.IdempotencyKey, o.RequestHash, err = r.idempotency(); err != nil {
+		return o, err
+	}
+	given := strings.TrimSpace(r.header("If-Match"))
+	if given == "" || given == "*" {
+		return o, nil
+	}
+	tag, ok := parseETag(given)
+	if !ok {
+		return o, &collection.Error{Code: collection.FailedPrecondition, Message: "If-Match names no configuration of this collection: send the ETag of GET /collections/{name}"}
+	}
+	o.Match = &tag
 	return o, nil
+}
+
+// etagOf is the ETag of a configuration.
+func etagOf(tag collection.Tag) string { return `"` + hex.EncodeToString(tag[:]) + `"` }
+
+func parseETag(given string) (tag collection.Tag, ok bool) {
+	inner, opened := strings.CutPrefix(given, `"`)
+	inner, closed := strings.CutSuffix(inner, `"`)
+	if !opened || !closed || len(inner) != hex.EncodedLen(len(tag)) {
+		return tag, false
+	}
+	_, err := hex.Decode(tag[:], []byte(inner))
+	return tag, err == nil
 }
 
 // hash tells a repetition of the request from another one under the same

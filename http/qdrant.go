@@ -183,7 +183,11 @@ func (s *Server) deleteCollection(r *request, tc tenant.Context) error {
 	if err != nil {
 		return err
 	}
-	existed, err := s.engine.DeleteCollection(r.ctx, tc, name)
+	o, err := r.changeOptions()
+	if err != nil {
+		return err
+	}
+	existed, err := s.engine.DeleteCollection(r.ctx, tc, name, o)
 	if err != nil {
 		return err
 	}

@@ -146,7 +146,7 @@ func (w *world) furnish(t testing.TB, id tenant.ID) {
 	t.Helper()
 	ctx, tc := t.Context(), adminOf(id)
 	if _, err := w.data.GetCollection(ctx, tc, canaryName); collection.CodeOf(err) == collection.NotFound {
-		noError(t, w.data.CreateCollection(ctx, tc, canaryName, collection.Config{Vectors: []collection.VectorParams{{Size: 2, Distance: collection.Dot}}}))
+		noError(t, w.data.CreateCollection(ctx, tc, canaryName, collection.Config{Vectors: []collection.VectorParams{{Size: 2, Distance: collection.Dot}}}, collection.ChangeOptions{}))
 	}
 	points := []collection.Point{{ID: collection.NumID(1), Vector: []float32{1, 2}, Payload: collection.Payload{"a": canaryPayload}}}
 	_, err := w.data.Write(ctx, tc, canaryName, collection.Write{Upsert: points}, collection.WriteOptions{Wait: true})
