@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -160,11 +161,12 @@ func (k *Collection) path(below ...string) string {
 
 // nativePath is where the native API has what these words name.
 func nativePath(words ...string) string {
-	path := "/api/v1"
+	var path strings.Builder
+	path.WriteString("/api/v1")
 	for _, w := range words {
-		path += "/" + url.PathEscape(w)
+		path.WriteString("/" + url.PathEscape(w))
 	}
-	return path
+	return path.String()
 }
 
 // Share is what there is of something, and how much there may be.

@@ -74,13 +74,13 @@ var calls = map[string]struct {
 	},
 	"export_vectors": {
 		func(ctx context.Context, c *Client) (any, error) {
-			ids := ""
+			var ids strings.Builder
 			for v, err := range c.Collection("a b").Export(ctx) {
-				if ids += v.ID + ";"; err != nil {
-					ids += err.Error()
+				if ids.WriteString(v.ID + ";"); err != nil {
+					ids.WriteString(err.Error())
 				}
 			}
-			return ids, nil
+			return ids.String(), nil
 		},
 		"", `{"id":"x","vector":[1]}` + "\n" + `{"id":"y"}` + "\n" + `{"id":"z`, "x;y;;the export broke off: unexpected EOF",
 	},

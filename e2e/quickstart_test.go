@@ -29,7 +29,7 @@ func words384(t *testing.T) string {
 		data := []any{}
 		for i, text := range in.Input {
 			vector, sum := make([]float64, 384), 0.0
-			for _, word := range strings.Fields(strings.ToLower(text)) {
+			for word := range strings.FieldsSeq(strings.ToLower(text)) {
 				h := fnv.New32a()
 				_, _ = h.Write([]byte(word))
 				vector[h.Sum32()%384]++

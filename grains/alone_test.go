@@ -3,6 +3,7 @@ package grains
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/hivehub/waggle/collection"
@@ -61,11 +62,11 @@ func TestPointsWithOneVectorTakeNoMore(t *testing.T) {
 			t.Fatal(err)
 		}
 		slices.SortFunc(hits, func(a, b collection.Hit) int { return a.ID.Compare(b.ID) })
-		text := ""
+		var text strings.Builder
 		for _, h := range hits {
-			text += fmt.Sprint(" ", h.ID, h.Vector, len(h.Vectors))
+			fmt.Fprint(&text, " ", h.ID, h.Vector, len(h.Vectors))
 		}
-		return text
+		return text.String()
 	}
 	one := func(i uint64) *spread { p := l.places[1<<16+i]; return l.tables[p.table].row(p.slot).spread }
 	put(1<<16, nil, points...)

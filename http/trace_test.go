@@ -31,15 +31,16 @@ func TestTraceOfForwarded(t *testing.T) {
 		if s.SpanContext.TraceID().String() != trace {
 			t.Errorf("%s is of the trace %s", s.Name, s.SpanContext.TraceID())
 		}
-		text := s.Name
+		var text strings.Builder
+		text.WriteString(s.Name)
 		for _, a := range s.Attributes {
-			text += " " + string(a.Key) + "=" + a.Value.Emit()
+			text.WriteString(" " + string(a.Key) + "=" + a.Value.String())
 		}
-		if strings.Contains(text, "canary") || strings.Contains(text, asked.keys["READ_WRITE"]) {
-			t.Errorf("what was asked is in the span: %s", text)
+		if strings.Contains(text.String(), "canary") || strings.Contains(text.String(), asked.keys["READ_WRITE"]) {
+			t.Errorf("what was asked is in the span: %s", text.String())
 		}
-		if s.Name != "forward" && (!strings.Contains(text, "waggle.tenant="+string(asked.tenant)) || !strings.Contains(text, "waggle.request_id=r-1")) {
-			t.Errorf("the span %q", text)
+		if s.Name != "forward" && (!strings.Contains(text.String(), "waggle.tenant="+string(asked.tenant)) || !strings.Contains(text.String(), "waggle.request_id=r-1")) {
+			t.Errorf("the span %q", text.String())
 		}
 	}
 	kept.Reset()

@@ -146,7 +146,7 @@ func (a *apply) countCollection(u *entryUsage, total *usageRow) error {
 	}
 	var stored span
 	if u.writes {
-		clipped := false
+		var clipped bool
 		if stored, clipped = u.stored(&row); clipped {
 			a.ledger.UsageClipped++
 		}

@@ -100,7 +100,7 @@ func underline(trimmed string) int {
 func fenceOf(trimmed string) string {
 	for _, mark := range []string{"`", "~"} {
 		rest := strings.TrimLeft(trimmed, mark)
-		if n := len(trimmed) - len(rest); n >= 3 && !(mark == "`" && strings.Contains(rest, "`")) {
+		if n := len(trimmed) - len(rest); n >= 3 && (mark != "`" || !strings.Contains(rest, "`")) {
 			return trimmed[:n]
 		}
 	}

@@ -28,7 +28,7 @@ func (s *shelf) ListCollections(context.Context, tenant.Context) ([]collection.I
 	return []collection.Info{{Name: "docs"}}, nil
 }
 
-func (s *shelf) DeleteCollection(context.Context, tenant.Context, string) (bool, error) {
+func (s *shelf) DeleteCollection(context.Context, tenant.Context, string, collection.ChangeOptions) (bool, error) {
 	s.taken.Add(1)
 	return true, nil
 }
