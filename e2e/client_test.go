@@ -87,6 +87,7 @@ func (u user) send(c call) answer {
 	if err != nil {
 		u.s.t.Fatalf("%s %s: %v", c.method, c.url, err)
 	}
+	u.s.asDocumented(c, a)
 	return a
 }
 
