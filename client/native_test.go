@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"regexp"
 	"slices"
@@ -25,6 +27,9 @@ var without = map[string]string{
 	"change_vector":      "Collection.UpdateVector, which names the vector in the path",
 	"remove_vector":      "Collection.DeleteVector, which names the vector in the path",
 	"batch_insert_texts": "Collection.InsertTexts: the same by an older name",
+
+	"upload_file":            "Collection.Upload sends a form, see TestUpload",
+	"get_file_upload_config": "the limits are the server's to hold",
 }
 
 // calls is a call of each operation, the body that it sends ("" for none), and
@@ -470,4 +475,30 @@ func TestRepetition(t *testing.T) {
 			}
 		})
 	})
+}
+
+// TestUpload: a file goes as a form, with its name and where it belongs.
+func TestUpload(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		f, header, err := req.FormFile("file")
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		text, err := io.ReadAll(f)
+		if err != nil || string(text) != "# Bees" || header.Filename != "notes/bees.md" && header.Filename != "bees.md" ||
+			req.FormValue("collection_name") != "n" || req.FormValue("metadata") != `{"k":1}` || req.Header.Get("Authorization") != "Bearer k" {
+			t.Errorf("%q %v %v %v", text, header, req.Form, err)
+		}
+		fmt.Fprint(w, `{"filename":"notes/bees.md","chunks_created":2,"vector_ids":["a#0","a#1"]}`)
+	}))
+	defer server.Close()
+	c, err := New(Options{URL: server.URL, Key: "k"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := c.Collection("n").Upload(t.Context(), "notes/bees.md", strings.NewReader("# Bees"), map[string]any{"k": 1})
+	if err != nil || got.Chunks != 2 || len(got.IDs) != 2 {
+		t.Errorf("%+v, %v", got, err)
+	}
 }

@@ -1,12 +1,14 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
+	"mime/multipart"
 )
 
 const ndjson = "application/x-ndjson"
@@ -75,4 +77,50 @@ func (k *Collection) Export(ctx context.Context) iter.Seq2[Vector, error] {
 			}
 		}
 	}
+}
+
+// Uploaded says what became of a file.
+type Uploaded struct {
+	Filename string   `json:"filename"`
+	Chunks   int      `json:"chunks_created"`
+	IDs      []string `json:"vector_ids"`
+}
+
+// Upload stores a file of text, Markdown or HTML in chunks, in place of what was
+// uploaded under its name, which may be a path below a folder. The file is held in
+// memory; metadata, nil for none, is in every chunk's payload.
+func (k *Collection) Upload(ctx context.Context, name string, file io.Reader, metadata map[string]any) (Uploaded, error) {
+	var done Uploaded
+	var form bytes.Buffer
+	w := multipart.NewWriter(&form)
+	err := w.WriteField("collection_name", k.name)
+	if err == nil && metadata != nil {
+		var b []byte
+		if b, err = json.Marshal(metadata); err == nil {
+			err = w.WriteField("metadata", string(b))
+		}
+	}
+	if err != nil {
+		return done, fmt.Errorf("encode request: %w", err)
+	}
+	part, err := w.CreateFormFile("file", name)
+	if err == nil {
+		_, err = io.Copy(part, file)
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		return done, fmt.Errorf("read %s: %w", name, err)
+	}
+	r := request{method: "POST", path: nativePath("files", "upload"), media: w.FormDataContentType()}
+	resp, err := k.c.send(ctx, &r, &form)
+	if err != nil {
+		return done, err
+	}
+	defer func() { _ = resp.Body.Close() }() // it has been read: nothing can be lost
+	if err := json.NewDecoder(io.LimitReader(resp.Body, errorBytesMax)).Decode(&done); err != nil {
+		return done, fmt.Errorf("decode answer to %s %s: %w", r.method, r.path, err)
+	}
+	return done, nil
 }
