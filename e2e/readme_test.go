@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"unicode"
 )
 
 // TestREADME does what the README tells a stranger to do: `make run` in a copy
@@ -189,10 +190,23 @@ func TestLinks(t *testing.T) {
 	}
 }
 
+// anchorOf is what a heading is linked by: in small letters, without marks.
+func anchorOf(title string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == ' ':
+			return '-'
+		case r == '-' || r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r):
+			return r
+		}
+		return -1
+	}, strings.ToLower(title))
+}
+
 func hasHeading(text, anchor string) bool {
 	for line := range strings.Lines(text) {
 		title, ok := strings.CutPrefix(strings.TrimLeft(strings.TrimSpace(line), "#"), " ")
-		if ok && strings.HasPrefix(line, "#") && strings.ReplaceAll(strings.ToLower(title), " ", "-") == anchor {
+		if ok && strings.HasPrefix(line, "#") && anchorOf(title) == anchor {
 			return true
 		}
 	}
