@@ -25,6 +25,10 @@ func TestRates(t *testing.T) {
 	t.Parallel()
 	found := newFindings()
 	f := newFleet(t, found, fleetOptions{nodes: 3})
+	// Whoever begins to lead a partition gives a full minute: it must not move.
+	if err := f.waitWhole(time.Minute); err != nil {
+		t.Fatal(err)
+	}
 	who, err := newTenant(f.nodes[0], 1, rand.New(rand.NewPCG(drawSeed(t), 5)))
 	if err != nil {
 		t.Fatal(err)
@@ -33,17 +37,30 @@ func TestRates(t *testing.T) {
 	if err := setPlan(f.nodes[0], who.id, "rated", limit); err != nil {
 		t.Fatal(err)
 	}
-	r := &rateUser{t: t, key: who.key, nodes: f.nodes}
-	r.drain()
-	r.steady()
-
 	var home struct{ Partition int }
 	if err := (call{key: operatorKey, method: "GET", url: f.nodes[0].http + "/api/v1/tenants/" + who.id}).into(&home); err != nil {
 		t.Fatal(err)
 	}
-	leader, err := f.leader(strconv.Itoa(home.Partition))
-	if err != nil {
-		t.Fatal(err)
+	leads := func() *node {
+		n, err := f.leader(strconv.Itoa(home.Partition))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	r := &rateUser{t: t, key: who.key, nodes: f.nodes}
+	// The placement moves leaders for some seconds after a start.
+	leader := leads()
+	for since := time.Now(); time.Since(since) < 6*time.Second; time.Sleep(100 * time.Millisecond) {
+		if now := leads(); now != leader {
+			leader, since = now, time.Now()
+		}
+	}
+	for r.drain() > 10*ratePerSecond {
+	}
+	r.steady()
+	if now := leads(); now != leader {
+		t.Errorf("the leader moved meanwhile, from %s to %s", leader.name, now.name)
 	}
 	leader.kill()
 	r.nodes = nil
