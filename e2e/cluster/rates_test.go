@@ -51,7 +51,9 @@ func TestRates(t *testing.T) {
 	r := &rateUser{t: t, key: who.key, nodes: f.nodes}
 	// The placement moves leaders for some seconds after a start.
 	leader := leads()
-	for since := time.Now(); time.Since(since) < 6*time.Second; time.Sleep(100 * time.Millisecond) {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for since := time.Now(); time.Since(since) < 6*time.Second; <-tick.C {
 		if now := leads(); now != leader {
 			leader, since = now, time.Now()
 		}
